@@ -1,0 +1,1 @@
+"""Plumbing that every service shares. No word of any domain stands here."""

@@ -1,0 +1,116 @@
+"""The connection to Temporal: found through the standard variables, waited for, and asked for its health."""
+
+import asyncio
+import logging
+import os
+import socket
+from datetime import timedelta
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError, RPCStatusCode
+
+from chassis.converter import DATA_CONVERTER
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_ADDRESS = "localhost:7233"
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+"""Seconds between attempts to connect: from the first, doubling to the longest."""
+
+
+class TemporalUnavailable(Exception):  # noqa: N818 - it names a state, as HTTP's 503 does
+    """Temporal has not answered yet, or does not answer any more."""
+
+
+class Connection:
+    """A client that may not be there yet."""
+
+    def __init__(self, service: str, *, runtime: Runtime | None = None, health_seconds: float = 5) -> None:
+        """Prepare to connect.
+
+        Args:
+            service: Name of this service, the first part of the identity that Temporal shows.
+            runtime: The SDK's runtime, which carries its metrics.
+            health_seconds: Time-out of a health check.
+        """
+        self.identity = f"{service}@{socket.gethostname()}:{os.getpid()}"
+        self._runtime = runtime
+        self._health = timedelta(seconds=health_seconds)
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The client.
+
+        Raises:
+            TemporalUnavailable: While there is none.
+        """
+        if self._client is None:
+            raise TemporalUnavailable("Temporal has not answered yet")
+        return self._client
+
+    def use(self, client: Client) -> None:
+        """Take a client that is connected already, as tests do."""
+        self._client = client
+
+    async def connect(self) -> Client:
+        """Connect, for as long as it takes.
+
+        Address, namespace, keys and certificates come from Temporal's own variables (``TEMPORAL_ADDRESS``,
+        ``TEMPORAL_NAMESPACE``, ``TEMPORAL_API_KEY``, ``TEMPORAL_TLS_…``, ``TEMPORAL_PROFILE``).
+
+        Returns:
+            A client whose namespace exists.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                self._client = await self._attempt()
+            except (RuntimeError, RPCError) as error:
+                logger.warning("Temporal is not there yet: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                return self._client
+
+    async def _attempt(self) -> Client:
+        options = ClientConfig.load_client_connect_config()
+        options.setdefault("target_host", DEFAULT_ADDRESS)
+        client = await Client.connect(
+            **options, identity=self.identity, data_converter=DATA_CONVERTER, runtime=self._runtime
+        )
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=client.namespace), timeout=self._health
+        )
+        return client
+
+    async def check(self) -> None:
+        """Ask Temporal for a sign of life.
+
+        Raises:
+            TemporalUnavailable: If it gives none.
+        """
+        client = self.client
+        try:
+            await client.service_client.check_health(timeout=self._health)
+        except RPCError as error:
+            raise TemporalUnavailable(str(error)) from error
+
+
+def is_away(error: RPCError) -> bool:
+    """Whether a call failed because Temporal is away, rather than because of what was asked.
+
+    A call that timed out may still have taken effect.
+    """
+    return error.status in (
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.UNKNOWN,
+        RPCStatusCode.INTERNAL,
+    )

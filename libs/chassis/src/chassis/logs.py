@@ -1,0 +1,72 @@
+"""Logs: one JSON object a line, on standard error."""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+from temporalio import activity, workflow
+
+_TAKEN = ("temporal_activity", "temporal_workflow")
+_RENAMED = {
+    "workflow_id": "workflow_id",
+    "run_id": "run_id",
+    "workflow_run_id": "run_id",
+    "workflow_type": "workflow",
+    "activity_type": "activity",
+    "attempt": "attempt",
+    "task_queue": "task_queue",
+}
+
+
+def configure(service: str, level: int, *, subject: str | None = None) -> None:
+    """Send everything that is logged in this process to standard error as JSON lines.
+
+    Each line has ``time``, ``level``, ``logger``, ``event`` and ``service``; inside workflows and activities also
+    ``workflow_id``, ``run_id``, ``workflow``, ``activity``, ``attempt`` and ``task_queue``.
+
+    Args:
+        service: Name of this service.
+        level: Lowest level that is logged, as the standard library numbers them.
+        subject: Name of the field that holds the thing a workflow works on. It is the second part of its workflow id,
+            which is of the form ``verb:subject`` or ``verb:subject:part``. None for no such field.
+    """
+
+    def identify(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["service"] = service
+        for key in _TAKEN:
+            details = event.pop(key, None)
+            if isinstance(details, Mapping):
+                event.update({_RENAMED[name]: value for name, value in details.items() if name in _RENAMED})
+        parts = str(event.get("workflow_id", "")).split(":")
+        if subject is not None and len(parts) > 1:
+            event.setdefault(subject, parts[1])
+        return event
+
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(),
+            structlog.processors.TimeStamper(fmt="iso", key="time"),
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            identify,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    # The details go into fields of their own, so they need not stand in the message too.
+    workflow.logger.workflow_info_on_message = False
+    activity.logger.activity_info_on_message = False
+    # One line a request is the access log's business, not the client's.
+    for chatty in ("alembic", "aiohttp.access"):
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))

@@ -1,0 +1,255 @@
+"""A service's life: one worker and one HTTP application in one event loop, from start to drain."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NoReturn, TypeVar
+
+from aiohttp import web
+from sqlalchemy.exc import OperationalError
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from chassis import health, logs, schedules, telemetry
+from chassis.connection import FIRST_PAUSE, LONGEST_PAUSE, Connection
+from chassis.database import Database
+from chassis.entry import exit_now
+from chassis.http import HttpClient
+from chassis.problems import MAX_BODY, problem_middleware
+from chassis.settings import ServiceSettings, load
+
+logger = logging.getLogger(__name__)
+
+Background = Callable[[Connection], Coroutine[Any, Any, None]]
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+
+@dataclass
+class Service:
+    """All that makes a service, put together by its ``worker.py``.
+
+    Attributes:
+        name: Of the service; the ``service`` of its logs and metrics.
+        settings: Of the service.
+        connection: To Temporal.
+        database: The service's own.
+        migrations: Import path of its alembic folder.
+        task_queue: The queue that this service's workers poll, and nobody else's.
+        workflows: Classes.
+        activities: Bound methods.
+        routes: The HTTP surface; health and metrics are added.
+        worker_options: Further arguments of ``temporalio.worker.Worker``.
+        background: Run beside the worker for as long as it runs.
+        schedules: Created or changed at start.
+        clients: Closed at the end.
+        subject: Name of the log field for what a workflow works on, the second part of its id.
+        max_body: Most bytes of a request's body.
+    """
+
+    name: str
+    settings: ServiceSettings
+    connection: Connection
+    database: Database
+    migrations: str
+    task_queue: str
+    workflows: Sequence[type]
+    activities: Sequence[Callable[..., Any]]
+    routes: Sequence[web.RouteDef]
+    worker_options: dict[str, Any] = field(default_factory=dict)
+    background: Sequence[Background] = ()
+    schedules: Sequence[schedules.ServiceSchedule] = ()
+    clients: Sequence[HttpClient] = ()
+    subject: str = "order_id"
+    max_body: int = MAX_BODY
+
+    def worker(self, client: Client) -> Worker:
+        """The service's worker, not running yet."""
+        options: dict[str, Any] = {
+            "max_concurrent_activities": self.settings.activity_slots,
+            "max_concurrent_workflow_tasks": self.settings.workflow_slots,
+            "max_cached_workflows": self.settings.cached_workflows,
+            "graceful_shutdown_timeout": timedelta(seconds=self.settings.drain_seconds),
+            **self.worker_options,
+        }
+        return Worker(
+            client, task_queue=self.task_queue, workflows=self.workflows, activities=self.activities, **options
+        )
+
+    def app(self, metrics: telemetry.Metrics | None = None) -> web.Application:
+        """The HTTP application: the service's routes, health and metrics, with errors as problem documents."""
+        app = web.Application(
+            middlewares=[problem_middleware, health.storing_middleware], client_max_size=self.max_body
+        )
+        app[health.HEALTH] = health.Health({"database": self.database.check, "temporal": self.connection.check})
+        app.add_routes([web.get("/livez", health.livez), web.get("/readyz", health.readyz), *self.routes])
+        if metrics is not None:
+            app[telemetry.METRICS] = metrics
+            app.add_routes([web.get("/metrics", telemetry.metrics_handler)])
+        return app
+
+
+Compose = Callable[[SettingsT, Connection], Service]
+
+
+def run(name: str, compose: Compose[SettingsT], settings_class: type[SettingsT]) -> NoReturn:
+    """The body of a service's ``__main__``: ``python -m SERVICE`` serves, ``python -m SERVICE migrate`` migrates.
+
+    Ends the process: 0 after a drain, 1 if the worker or the HTTP server ended unasked, 2 for wrong settings.
+
+    Args:
+        name: Of the service.
+        compose: Its composition root.
+        settings_class: Its settings.
+    """
+    code = 1
+    try:
+        settings = load(settings_class)
+        logs.configure(name, settings.log_level.number, subject="order_id")
+        match sys.argv[1:]:
+            case []:
+                code = asyncio.run(_serve(name, compose, settings))
+            case ["migrate"]:
+                code = asyncio.run(_migrate(name, compose, settings))
+            case _:
+                sys.stderr.write(f"usage: python -m {name} [migrate]\n")
+                code = 2
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    except Exception:
+        logger.exception("the process ends unasked")
+    exit_now(code)
+
+
+async def _migrate(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:
+    service = compose(settings, Connection(name))
+    await service.database.migrate(service.migrations)
+    await service.database.close()
+    logger.info("the schema is up to date")
+    return 0
+
+
+async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:
+    metrics = telemetry.Metrics(name)
+    connection = Connection(name, runtime=metrics.runtime, health_seconds=settings.temporal_health_seconds)
+    service = compose(settings, connection)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    app = service.app(metrics)
+    # The drain is the worker's; requests in flight get a moment of their own after it.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        logger.error(  # noqa: TRY400 - one clear line, no trace
+            "cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror
+        )
+        return 1
+    logger.info("HTTP is up on %s:%d", settings.host, settings.port)
+    try:
+        return await _until_stopped(service, app[health.HEALTH], stop)
+    finally:
+        await runner.cleanup()
+        for client in service.clients:
+            await client.close()
+        await service.database.close()
+
+
+async def _until_stopped(service: Service, state: health.Health, stop: asyncio.Event) -> int:
+    """Work until asked to stop.
+
+    Returns:
+        0 if asked, and the drain is done; 1 if something ended by itself.
+    """
+    work = asyncio.create_task(_work(service, state, stop))
+    asked = asyncio.create_task(stop.wait())
+    await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        asked.cancel()
+        work.result()  # raises what ended it
+        logger.error("the worker ended unasked")
+        return 1
+    state.draining = True
+    logger.info("draining")
+    await work
+    logger.info("drained")
+    return 0
+
+
+async def _work(service: Service, state: health.Health, stop: asyncio.Event) -> None:
+    """Wait for what the worker needs, run it, and drain it once asked to stop."""
+    client = await _or_stop(_prepare(service, state), stop)
+    if client is None:
+        return
+    worker = service.worker(client)
+    parts = [asyncio.create_task(part(service.connection)) for part in service.background]
+    running = asyncio.create_task(worker.run())
+    asked = asyncio.create_task(stop.wait())
+    state.polling = True
+    logger.info("polling", extra={"task_queue": service.task_queue, "identity": service.connection.identity})
+    try:
+        await asyncio.wait({running, asked, *parts}, return_when=asyncio.FIRST_COMPLETED)
+        for part in parts:
+            if part.done() and not part.cancelled():
+                part.result()
+    finally:
+        state.polling = False
+        asked.cancel()
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
+        if not running.done():
+            await worker.shutdown()
+        await running
+
+
+async def _prepare(service: Service, state: health.Health) -> Client:
+    """Database first, so that the HTTP surface can take work while Temporal is away."""
+    await _prepare_database(service)
+    state.storing = True
+    client = await service.connection.connect()
+    await _insist(lambda: schedules.apply(client, service.schedules), (RPCError,), "schedules cannot be applied yet")
+    return client
+
+
+async def _prepare_database(service: Service) -> None:
+    async def prepare() -> None:
+        if service.settings.migrate_at_start:
+            await service.database.migrate(service.migrations)
+        else:
+            await service.database.check()
+
+    await _insist(prepare, (OperationalError, TimeoutError), "the database is not there yet")
+
+
+async def _insist(attempt: Callable[[], Awaitable[None]], expected: tuple[type[Exception], ...], say: str) -> None:
+    """Try until it succeeds; what is not expected ends the process, and its supervisor starts it anew."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            await attempt()
+        except expected as error:
+            logger.warning("%s: %s", say, (str(error).splitlines() or [""])[0])
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        else:
+            return
+
+
+async def _or_stop(preparation: Coroutine[Any, Any, Client], stop: asyncio.Event) -> Client | None:
+    """What is prepared, or None if the process is asked to stop before it is."""
+    preparing = asyncio.create_task(preparation)
+    asked = asyncio.create_task(stop.wait())
+    await asyncio.wait({preparing, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if preparing.done():
+        return preparing.result()
+    preparing.cancel()
+    await asyncio.gather(preparing, return_exceptions=True)
+    return None

@@ -1,0 +1,128 @@
+"""Settings from the environment, and a start that stops with one clear line for each wrong value."""
+
+import logging
+import re
+import sys
+from enum import StrEnum
+from typing import Annotated, NoReturn, TypeVar
+
+from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+EXIT_WRONG_SETTINGS = 2
+"""Exit code of a process whose environment is wrong. A supervisor need not try again before someone changes it."""
+
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")]
+"""Base URL of something spoken to over HTTP."""
+
+PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgresql(\+psycopg)?://[^\s]+$")]
+"""SQLAlchemy URL of a PostgreSQL database."""
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+    @property
+    def number(self) -> int:
+        """The standard library's number for the level."""
+        return logging.getLevelNamesMapping()[self.value]
+
+
+def env(prefix: str) -> SettingsConfigDict:
+    """Configuration of a settings class whose variables begin with a prefix.
+
+    Args:
+        prefix: Such as ``INVENTORY_``.
+    """
+    return SettingsConfigDict(
+        env_prefix=prefix, env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
+
+
+class ServerSettings(BaseSettings):
+    """What every program with an HTTP surface can be told."""
+
+    host: str = "127.0.0.1"
+    """Address that the HTTP server binds. Containers set ``0.0.0.0``."""
+    port: int = Field(ge=1, le=65535)
+    """Port of the HTTP server."""
+    log_level: LogLevel = LogLevel.INFO
+    """DEBUG, INFO, WARNING or ERROR."""
+
+
+class ServiceSettings(ServerSettings):
+    """What every service can be told. Temporal's own variables are read by ``temporalio.envconfig``."""
+
+    database_url: PostgresUrl
+    """The service's own database, ``postgresql://user:password@host:port/name``."""
+    database_pool: int = Field(default=10, ge=1, le=100)
+    """Connections that one process keeps to its database."""
+    migrate_at_start: bool = True
+    """Bring the database's schema up to date before work is taken. Safe with several replicas at once."""
+    operator_token: SecretStr = Field(min_length=8)
+    """Bearer token of the requests that only operators may make."""
+    drain_seconds: int = Field(default=40, ge=1, le=3600)
+    """How long activities in flight may take to finish after SIGTERM. Longer than the longest activity (30 s)."""
+    activity_slots: int = Field(default=50, ge=1, le=1000)
+    """Activities that one process runs at the same time."""
+    workflow_slots: int = Field(default=50, ge=2, le=1000)
+    """Workflow tasks that one process runs at the same time."""
+    cached_workflows: int = Field(default=500, ge=0, le=10000)
+    """Workflows whose state is kept in memory between tasks (115 KiB each)."""
+    temporal_health_seconds: float = Field(default=5, gt=0, le=60)
+    """Time-out of the question whether Temporal answers, asked by ``/readyz``."""
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def load(settings: type[SettingsT]) -> SettingsT:
+    """Read settings from the environment.
+
+    A wrong value ends the process with ``EXIT_WRONG_SETTINGS`` after one line for each, on standard error, that names
+    the variable; values are not shown, for they may be secrets.
+
+    Args:
+        settings: The class whose fields and prefix say which variables count.
+
+    Returns:
+        The validated settings.
+    """
+    try:
+        return settings()
+    except ValidationError as error:
+        _refuse(settings, error)
+    except ValueError as error:  # pydantic-settings: a list or table that is not JSON
+        sys.stderr.write(f"{_variable(settings, _field_in(str(error)))}: is not valid JSON\n")
+        raise SystemExit(EXIT_WRONG_SETTINGS) from error
+
+
+def _refuse(settings: type[BaseSettings], error: ValidationError) -> NoReturn:
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        where = [str(part) for part in problem["loc"]]
+        name = _variable(settings, where[0]) if where else "the settings"
+        inside = "".join(f"[{part}]" for part in where[1:])
+        what = "is required" if problem["type"] == "missing" else problem["msg"]
+        sys.stderr.write(f"{name}{inside}: {what}\n")
+    raise SystemExit(EXIT_WRONG_SETTINGS)
+
+
+def _variable(settings: type[BaseSettings], field: str) -> str:
+    """The environment variable behind a field."""
+    info = settings.model_fields.get(field)
+    if info is not None and isinstance(info.validation_alias, AliasChoices):
+        return str(info.validation_alias.choices[0])
+    if info is not None and isinstance(info.validation_alias, str):
+        return info.validation_alias
+    prefix = settings.model_config.get("env_prefix", "")
+    return f"{prefix}{field}".upper()
+
+
+def _field_in(message: str) -> str:
+    found = re.search(r'field "(\w+)"', message)
+    return found.group(1) if found else "a variable"

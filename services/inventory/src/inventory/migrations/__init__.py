@@ -1,0 +1,1 @@
+"""Inventory's schema, in steps that only go forward."""

@@ -1,0 +1,59 @@
+"""The tables of payments. What SQLAlchemy cannot say, the triggers, stands in the migrations."""
+
+import sqlalchemy as sa
+from chassis.database import metadata
+
+METADATA = metadata()
+
+
+def _identity(name: str, *args: sa.ForeignKey, primary_key: bool = False) -> sa.Column[str]:
+    # Collation C: keyset pages come in the order of bytes, whatever the database's locale.
+    return sa.Column(name, sa.Text(collation="C"), *args, primary_key=primary_key, nullable=False)
+
+
+def _moment(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=False, server_default=sa.func.clock_timestamp())
+
+
+PAYMENTS = sa.Table(
+    "payments",
+    METADATA,
+    _identity("order_id", primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    # 0 and no currency: an undo came before its step, and nobody ever said how much.
+    sa.Column("amount", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("currency", sa.Text),
+    sa.Column("voided", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("captured", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("refunded", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("authorisation_id", sa.Text),
+    sa.Column("capture_id", sa.Text),
+    sa.Column("refund_id", sa.Text),
+    sa.Column("decline_reason", sa.Text),
+    sa.Column("reverse_reason", sa.Text),
+    # A capture or a refund may have left for the gateway: look it up before it is sent again.
+    sa.Column("capture_begun", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("refund_begun", sa.Boolean, nullable=False, server_default=sa.false()),
+    _moment("created_at"),
+    _moment("updated_at"),
+)
+
+BOOKINGS = sa.Table(
+    "bookings",
+    METADATA,
+    # The key of the effect at the gateway: the same effect is never booked twice.
+    _identity("booking_key", primary_key=True),
+    _identity("order_id", sa.ForeignKey("payments.order_id")),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    _moment("booked_at"),
+)
+
+LEDGER_ENTRIES = sa.Table(
+    "ledger_entries",
+    METADATA,
+    _identity("booking_key", sa.ForeignKey("bookings.booking_key"), primary_key=True),
+    sa.Column("account", sa.Text, primary_key=True),
+    # Minor units; what comes into the account is positive.
+    sa.Column("amount", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,33 @@
+"""What shipping can be told through its environment. The docstrings under the fields are the reference."""
+
+from typing import Annotated
+
+from chassis.settings import HttpUrl, ServiceSettings, env
+from pydantic import Field, SecretStr, StringConstraints, field_validator
+
+CarrierName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
+"""Name of a carrier, as it stands in URLs."""
+
+
+class Settings(ServiceSettings):
+    """Settings of shipping. Variables begin with ``SHIPPING_``."""
+
+    model_config = env("SHIPPING_")
+
+    port: int = Field(default=8004, ge=1, le=65535)
+    """Port of the HTTP server."""
+    carriers_url: HttpUrl
+    """Base URL of the carriers' HTTP API; a carrier's name follows it."""
+    carriers: tuple[CarrierName, ...] = Field(default=("swift", "steady", "budget"), min_length=1, max_length=20)
+    """Carriers that are asked for quotes, as a JSON list."""
+    quote_seconds: float = Field(default=3.0, ge=0.1, le=25)
+    """How long a carrier may take for its quotes, per attempt; there are at most two."""
+    webhook_secret: SecretStr = Field(min_length=8)
+    """Key of the HMAC with which carriers sign what they report."""
+
+    @field_validator("carriers")
+    @classmethod
+    def _no_carrier_twice(cls, carriers: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(carriers)) != len(carriers):
+            raise ValueError("a carrier stands in the list twice")
+        return carriers

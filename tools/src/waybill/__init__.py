@@ -1,0 +1,1 @@
+"""Run, watch, break and audit a Waybill deployment."""

@@ -1,0 +1,321 @@
+"""One operating-system process: started, watched, started again when it dies, broken on purpose, stopped."""
+
+import asyncio
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from waybill.stack import guard
+
+Tell = Callable[[str], None]
+
+WRONG_SETTINGS = 2
+"""Exit code of a program whose environment is wrong: it will not be better the next time."""
+TAIL_LINES = 15
+PROBE_PAUSE = 0.1
+"""Seconds between two questions whether a process is ready."""
+
+
+class StackError(Exception):
+    """Something that was asked of the stack cannot be done; the message is for the person who asked."""
+
+
+class State(StrEnum):
+    """What a process is doing."""
+
+    STOPPED = "stopped"
+    """Nobody wants it to run."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Alive, and not scheduled (SIGSTOP)."""
+    HELD = "held down"
+    """Killed on purpose, not to be started before its time."""
+    WAITING = "restarting"
+    """Died, and about to be started again."""
+    FAILED = "failed"
+    """Its settings are wrong: starting it again would change nothing."""
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Pauses before a process that died is started again, doubling from the first to the longest."""
+
+    first: float = 0.2
+    longest: float = 5.0
+    stable: float = 10.0
+    """A process that lived this long starts again from the first pause."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to run, and how.
+
+    Attributes:
+        name: Unique within the stack; also of the log file.
+        command: Program and arguments.
+        environment: All of its environment.
+        log: Where its output goes, appended.
+        ready: Returns if it is ready, raises ``OSError``, ``TimeoutError`` or ``NotReady`` if it is not yet.
+        stop_signal: Asks it to end.
+        stop_seconds: How long it may take to.
+        user: Number of the user to run as; -1 for our own.
+        group: Number of the group.
+        backoff: Between restarts.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    ready: Callable[[], Awaitable[None]] | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 10.0
+    user: int = guard.UNCHANGED
+    group: int = guard.UNCHANGED
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class NotReady(Exception):  # noqa: N818 - it names a state
+    """A process answers, and says that it is not ready; the message says what it waits for."""
+
+
+class Process:
+    """A process under supervision. All methods belong to one event loop, on the thread that outlives the process."""
+
+    def __init__(self, spec: Spec, tell: Tell = lambda _: None) -> None:
+        """Prepare; nothing runs yet.
+
+        Args:
+            spec: What to run.
+            tell: Told in one line of what nobody asked for, such as a death.
+        """
+        self.spec = spec
+        self.restarts = 0
+        self.exit_code: int | None = None
+        self.state = State.STOPPED
+        self._tell = tell
+        self._child: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._not_before = 0.0
+        self._deaths = 0
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it is alive."""
+        return self._child.pid if self._child is not None else None
+
+    def start(self) -> None:
+        """Want it to run, from now on; does not wait until it is ready."""
+        self._not_before = 0.0
+        self._deaths = 0
+        self._wake.set()
+        if self._supervisor is None or self._supervisor.done():
+            self._supervisor = asyncio.create_task(self._supervise(), name=f"supervise {self.spec.name}")
+
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Want it to end, and wait until it has.
+
+        Args:
+            at_once: Kill, rather than ask first.
+        """
+        self._not_before = math.inf
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            supervisor.cancel()
+        tree = self._tree()
+        if self._child is not None and not at_once:
+            self.resume()
+            _signal(tree[:1], self.spec.stop_signal)
+            try:
+                await asyncio.wait_for(self._child.wait(), self.spec.stop_seconds)
+            except TimeoutError:
+                self._tell(f"{self.spec.name} did not stop within {self.spec.stop_seconds:g} s, and is killed")
+        # What it left behind too: each process is known by its start time, so a stranger under its number is safe.
+        _signal(tree, signal.SIGKILL)
+        if self._child is not None:
+            await self._child.wait()
+        if supervisor is not None:
+            await asyncio.gather(supervisor, return_exceptions=True)
+        self._child = None
+        self._cancel_timer()
+        self.state = State.STOPPED
+
+    async def kill(self, down_seconds: float = 0.0) -> None:
+        """Kill with SIGKILL, together with its own children, and wait until it is gone.
+
+        Args:
+            down_seconds: How long it stays down before it is started again; infinite until ``start``.
+
+        Raises:
+            StackError: If it is not running.
+        """
+        child = self._child
+        if child is None or self._supervisor is None:
+            raise StackError(f"{self.spec.name} is not running: it is {self.state}")
+        self._not_before = _now() + down_seconds
+        _signal(self._tree(), signal.SIGKILL)
+        await child.wait()
+        while self._child is child:  # until the supervisor has seen it
+            await asyncio.sleep(0)
+
+    def pause(self, seconds: float | None = None) -> None:
+        """Stop it from being scheduled: it keeps its connections and answers nothing.
+
+        Args:
+            seconds: Resume by itself after this long.
+
+        Raises:
+            StackError: If it is not running.
+        """
+        if self._child is None:
+            raise StackError(f"{self.spec.name} is not running: it is {self.state}")
+        _signal(self._tree(), signal.SIGSTOP)
+        self.state = State.PAUSED
+        self._cancel_timer()
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.resume)
+
+    def resume(self) -> None:
+        """Let a paused process go on. Does nothing to one that is not paused."""
+        self._cancel_timer()
+        if self._child is not None and self.state is State.PAUSED:
+            _signal(self._tree(), signal.SIGCONT)
+            self.state = State.RUNNING
+
+    async def wait_ready(self, seconds: float) -> None:
+        """Wait until it is ready.
+
+        Args:
+            seconds: At most.
+
+        Raises:
+            StackError: If it is not in time, or its settings are wrong; with the end of its log.
+        """
+        said = "has not answered yet"
+        try:
+            async with asyncio.timeout(seconds):
+                while self.state is not State.FAILED:
+                    try:
+                        await self.probe()
+                    except (OSError, TimeoutError, NotReady) as error:
+                        said = str(error) or said
+                        await asyncio.sleep(PROBE_PAUSE)
+                    else:
+                        return
+        except TimeoutError:
+            raise StackError(f"waited {seconds:g} s for {self.spec.name}: {said}\n{self.tail()}") from None
+        raise StackError(f"{self.spec.name} refuses its settings\n{self.tail()}")
+
+    async def probe(self) -> None:
+        """Ask once whether it is ready.
+
+        Raises:
+            OSError, TimeoutError, NotReady: If it is not.
+        """
+        if self.state is not State.RUNNING:
+            raise NotReady(f"it is {self.state}" + ("" if self.exit_code is None else f", exit code {self.exit_code}"))
+        if self.spec.ready is not None:
+            await self.spec.ready()
+
+    def tail(self) -> str:
+        """The end of its log."""
+        if not self.spec.log.exists():
+            return "(no log)"
+        lines = self.spec.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        return "\n".join(f"  {self.spec.name} | {line[:500]}" for line in lines)
+
+    async def _supervise(self) -> None:
+        while True:
+            self._wake.clear()
+            delay = self._not_before - _now()
+            if delay > 0:
+                try:
+                    await asyncio.wait_for(self._wake.wait(), None if math.isinf(delay) else delay)
+                except TimeoutError:
+                    continue
+            else:
+                await self._run_once()
+                if self.state is State.FAILED:
+                    return
+
+    async def _run_once(self) -> None:
+        began = _now()
+        self._child = await self._spawn()
+        self.state = State.RUNNING
+        code = await self._child.wait()
+        self._child = None
+        self._cancel_timer()
+        self.exit_code = code
+        held = self._not_before > _now()
+        self._deaths = 0 if held or _now() - began >= self.spec.backoff.stable else self._deaths + 1
+        self.restarts += 1
+        if code == WRONG_SETTINGS:
+            self.state = State.FAILED
+            self._tell(f"{self.spec.name} ended with code {code}: its settings are wrong (see {self.spec.log})")
+        elif held:
+            self.state = State.HELD
+        else:
+            pause = min(self.spec.backoff.first * 2 ** max(self._deaths - 1, 0), self.spec.backoff.longest)
+            self._not_before = _now() + pause
+            self.state = State.WAITING
+            self._tell(f"{self.spec.name} ended ({_how(code)}) and starts again in {pause:.1f} s")
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        spec = self.spec
+        spec.log.parent.mkdir(parents=True, exist_ok=True)
+        # A signal that cannot be caught: a program that is paused, or hangs, must not outlive us either.
+        wrapped = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), str(int(signal.SIGKILL))]
+        with spec.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *wrapped,
+                str(spec.user),
+                str(spec.group),
+                "--",
+                *spec.command,
+                env=dict(spec.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # the terminal's Ctrl-C is ours to handle, not theirs
+            )
+
+    def _tree(self) -> list[psutil.Process]:
+        """The process and all that it started, itself first."""
+        if self._child is None:
+            return []
+        try:
+            root = psutil.Process(self._child.pid)
+            return [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue  # it ended meanwhile, which is all that most signals want
+
+
+def _how(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _now() -> float:
+    return time.monotonic()
