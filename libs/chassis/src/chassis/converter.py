@@ -59,9 +59,13 @@ class StrictPayloadConverter(CompositePayloadConverter):
             ApplicationError: Of type ``InvalidInput``, not retryable, if a payload does not fit its type.
         """
         try:
-            return super().from_payloads(payloads, type_hints)
+            values = super().from_payloads(payloads, type_hints)
+            for value, hint in zip(values, type_hints or (), strict=False):
+                if value is None and dataclasses.is_dataclass(hint):
+                    raise TypeError(f"expected {hint.__name__}, got nothing")  # noqa: TRY301 - wrapped as the others are
         except Exception as error:
             raise ApplicationError(_reason(error), type=INVALID_INPUT, non_retryable=True) from error
+        return values
 
 
 def _reason(error: BaseException) -> str:

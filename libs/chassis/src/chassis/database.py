@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
-    from alembic.runtime.environment import EnvironmentContext
     from sqlalchemy import Connection
 
 logger = logging.getLogger(__name__)
@@ -108,11 +107,11 @@ def _upgrade(connection: "Connection", package: str) -> None:
     command.upgrade(config, "head")
 
 
-def run_migrations(context: "EnvironmentContext", target: MetaData) -> None:
+def run_migrations(context: Any, target: MetaData) -> None:
     """What each service's ``migrations/env.py`` does.
 
     Args:
-        context: ``alembic.context``.
+        context: ``alembic.context``, a module that stands for the environment and has no type of its own.
         target: The service's tables.
 
     Raises:

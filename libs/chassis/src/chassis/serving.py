@@ -15,12 +15,15 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from chassis import health, logs, schedules, telemetry
+from chassis import health, logs, telemetry
 from chassis.connection import FIRST_PAUSE, LONGEST_PAUSE, Connection
 from chassis.database import Database
 from chassis.entry import exit_now
+from chassis.guard import ArgumentGuard
 from chassis.http import HttpClient
 from chassis.problems import MAX_BODY, problem_middleware
+from chassis.schedules import ServiceSchedule
+from chassis.schedules import apply as apply_schedules
 from chassis.settings import ServiceSettings, load
 
 logger = logging.getLogger(__name__)
@@ -62,7 +65,7 @@ class Service:
     routes: Sequence[web.RouteDef]
     worker_options: dict[str, Any] = field(default_factory=dict)
     background: Sequence[Background] = ()
-    schedules: Sequence[schedules.ServiceSchedule] = ()
+    schedules: Sequence[ServiceSchedule] = ()
     clients: Sequence[HttpClient] = ()
     subject: str = "order_id"
     max_body: int = MAX_BODY
@@ -74,6 +77,7 @@ class Service:
             "max_concurrent_workflow_tasks": self.settings.workflow_slots,
             "max_cached_workflows": self.settings.cached_workflows,
             "graceful_shutdown_timeout": timedelta(seconds=self.settings.drain_seconds),
+            "interceptors": [ArgumentGuard()],
             **self.worker_options,
         }
         return Worker(
@@ -214,7 +218,7 @@ async def _prepare(service: Service, state: health.Health) -> Client:
     await _prepare_database(service)
     state.storing = True
     client = await service.connection.connect()
-    await _insist(lambda: schedules.apply(client, service.schedules), (RPCError,), "schedules cannot be applied yet")
+    await _insist(lambda: apply_schedules(client, service.schedules), (RPCError,), "schedules cannot be applied yet")
     return client
 
 

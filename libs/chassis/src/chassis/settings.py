@@ -47,6 +47,8 @@ def env(prefix: str) -> SettingsConfigDict:
 class ServerSettings(BaseSettings):
     """What every program with an HTTP surface can be told."""
 
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
+
     host: str = "127.0.0.1"
     """Address that the HTTP server binds. Containers set ``0.0.0.0``."""
     port: int = Field(ge=1, le=65535)

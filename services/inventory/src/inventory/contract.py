@@ -27,7 +27,7 @@ EXECUTION_TIMEOUT = timedelta(days=3)
 """Backstop for ReserveStock and CommitStock, for a queue that nobody polls. Undos have none: they must succeed."""
 
 DEFAULT_HOLD = timedelta(hours=48)
-"""How long units stay held if nobody commits or releases them: the 24 h an approval may take, and as much in reserve."""
+"""How long units stay held if nobody commits or releases them: the 24 h of an approval, and as much in reserve."""
 
 MAX_LINES = 100
 """Most lines of one order."""
@@ -196,12 +196,14 @@ class Released:
 class ReserveStock(Protocol):
     """Prices the lines and holds the units.
 
-    Fails with ``unknown_sku``, ``wrong_currency``, ``out_of_stock`` or ``hold_released``; asked again for an order whose
-    hold ran out with ``hold_expired``, asked again for something else with ``request_differs``.
+    Fails with ``unknown_sku``, ``wrong_currency``, ``out_of_stock`` or ``hold_released``; asked again for an order
+    whose hold ran out with ``hold_expired``, asked again for something else with ``request_differs``.
     """
 
     @workflow.run
-    async def run(self, request: ReserveRequest) -> Reservation: ...
+    async def run(self, request: ReserveRequest) -> Reservation:
+        """Reserve."""
+        ...
 
 
 @workflow.defn(name="inventory.CommitStock")
@@ -209,7 +211,9 @@ class CommitStock(Protocol):
     """Takes the held units out of stock. Fails with ``hold_expired``, ``hold_released`` or ``hold_missing``."""
 
     @workflow.run
-    async def run(self, request: CommitRequest) -> Committed: ...
+    async def run(self, request: CommitRequest) -> Committed:
+        """Commit."""
+        ...
 
 
 @workflow.defn(name="inventory.ReleaseStock")
@@ -217,7 +221,9 @@ class ReleaseStock(Protocol):
     """Undo of both: releases a hold, or puts committed units back. Never refuses."""
 
     @workflow.run
-    async def run(self, undo: Undo) -> Released: ...
+    async def run(self, undo: Undo) -> Released:
+        """Release."""
+        ...
 
 
 def reserve_id(order_id: str) -> str:

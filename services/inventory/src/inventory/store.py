@@ -1,7 +1,7 @@
 """Holds on stock, in PostgreSQL.
 
-Every operation is one transaction that locks the order's row first and then the stock rows it needs, by SKU and warehouse:
-so the row's state decides every race, and no two transactions can wait for each other.
+Every operation is one transaction that locks the order's row first and then the stock rows it needs, by SKU and
+warehouse: so the row's state decides every race, and no two transactions can wait for each other.
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, func, insert, select, tuple_, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from inventory import shelves
 from inventory.allocation import Pick, allocate
 from inventory.contract import Line, Refusal, Reservation, ReservedLine, ReserveRequest
-from inventory.tables import HoldState, MovementKind, hold_lines, holds, movements, prices, products, stock
+from inventory.tables import HoldState, hold_lines, holds, prices, products
 
 _RESERVATION = TypeAdapter(Reservation)
 _REASON = 500
@@ -89,7 +90,9 @@ class Store:
             state = None if hold is None else HoldState(hold.state)
             if hold is not None and state is HoldState.HELD:
                 if hold.expires_at > await _now(connection):
-                    return await _leave(connection, order_id)
+                    units = await shelves.leave(connection, order_id)
+                    await _become(connection, [order_id], HoldState.COMMITTED)
+                    return units
                 await _free(connection, [order_id], HoldState.EXPIRED)
                 state = HoldState.EXPIRED
             elif state is HoldState.COMMITTED:
@@ -125,7 +128,8 @@ class Store:
                 case HoldState.HELD:
                     await _free(connection, [order_id], HoldState.RELEASED, reason)
                 case HoldState.COMMITTED:
-                    await _put_back(connection, order_id, reason)
+                    await shelves.put_back(connection, order_id)
+                    await _become(connection, [order_id], HoldState.RELEASED, reason)
                 case HoldState.EXPIRED:
                     return 0
             return await _units(connection, order_id)
@@ -153,7 +157,7 @@ class Store:
 
 
 async def _now(connection: AsyncConnection) -> datetime:
-    """The database's clock, the one that all replicas share; not the transaction's start, which waits may leave behind."""
+    """The database's clock, which all replicas share; not the transaction's start, which waits may leave behind."""
     now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     return now
 
@@ -187,19 +191,12 @@ def _earlier(request: ReserveRequest, hold: Row[Any] | None) -> Reservation:
 
 async def _hold(connection: AsyncConnection, request: ReserveRequest, expires_at: datetime) -> Reservation:
     catalogue = await _priced(connection, request)
-    available = (
-        select(stock.c.sku, stock.c.warehouse, stock.c.on_hand - stock.c.held)
-        .where(stock.c.sku.in_(list(catalogue)))
-        .order_by(stock.c.sku, stock.c.warehouse)
-        .with_for_update()
-    )
-    free = {(sku, warehouse): units for sku, warehouse, units in await connection.execute(available)}
+    free = await shelves.lock_free(connection, catalogue)
     picks, missing = allocate(request.lines, free)
     if missing and not (request.allow_partial and picks):
         lacking = ", ".join(f"{line.quantity} of {line.sku}" for line in missing)
         raise RefusedError(Refusal.OUT_OF_STOCK, f"not in stock: {lacking}")
-    for pick in picks:
-        await connection.execute(_at(pick.sku, pick.warehouse).values(held=stock.c.held + pick.quantity))
+    await shelves.hold(connection, picks)
     await connection.execute(
         insert(hold_lines),
         [
@@ -250,34 +247,20 @@ async def _units(connection: AsyncConnection, order_id: str) -> int:
     return int((await connection.execute(total)).scalar_one())
 
 
-async def _lock_stock(connection: AsyncConnection, order_ids: Sequence[str]) -> list[Pick]:
-    """Lock the stock rows behind holds, in the order in which everybody locks them.
-
-    Returns:
-        What the holds have together of each.
-    """
-    mine = select(hold_lines.c.sku, hold_lines.c.warehouse).where(hold_lines.c.order_id.in_(order_ids))
-    await connection.execute(
-        select(stock.c.sku)
-        .where(tuple_(stock.c.sku, stock.c.warehouse).in_(mine))
-        .order_by(stock.c.sku, stock.c.warehouse)
-        .with_for_update()
-    )
-    sums = (
-        select(hold_lines.c.sku, hold_lines.c.warehouse, func.sum(hold_lines.c.quantity))
-        .where(hold_lines.c.order_id.in_(order_ids))
-        .group_by(hold_lines.c.sku, hold_lines.c.warehouse)
-        .order_by(hold_lines.c.sku, hold_lines.c.warehouse)
-    )
-    return [Pick(sku, warehouse, int(units)) for sku, warehouse, units in await connection.execute(sums)]
-
-
 async def _free(
     connection: AsyncConnection, order_ids: Sequence[str], state: HoldState, reason: str | None = None
 ) -> int:
     """Let go of held units, whose holds are locked, and give the holds their new state."""
-    picks = await _lock_stock(connection, order_ids)
-    for pick in picks:
-        await connection.execute(_at(pick.sku, pick.warehouse).values(held=stock.c.held - pick.quantity))
+    units = await shelves.free(connection, order_ids)
     await _become(connection, order_ids, state, reason)
-    return sum(pick.quantity for pick in picks)
+    return units
+
+
+async def _become(
+    connection: AsyncConnection, order_ids: Sequence[str], state: HoldState, reason: str | None = None
+) -> None:
+    await connection.execute(
+        update(holds)
+        .where(holds.c.order_id.in_(order_ids))
+        .values(state=state, reason=reason, updated_at=func.clock_timestamp())
+    )

@@ -92,9 +92,7 @@ movements = Table(
     Column("warehouse", _NAME, nullable=False),
     Column("quantity", BigInteger, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
-    CheckConstraint(
-        "CASE kind WHEN 'commit' THEN quantity < 0 ELSE quantity > 0 END", name="quantity"
-    ),
+    CheckConstraint("CASE kind WHEN 'commit' THEN quantity < 0 ELSE quantity > 0 END", name="quantity"),
     UniqueConstraint("reference", "kind", "sku", "warehouse", name="movements_once"),
     ForeignKeyConstraint(["sku", "warehouse"], ["stock.sku", "stock.warehouse"]),
     Index("movements_by_stock", "sku", "warehouse"),

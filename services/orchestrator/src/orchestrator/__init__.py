@@ -1,0 +1,1 @@
+"""Orders: the parent workflows, and the HTTP API that customers use."""

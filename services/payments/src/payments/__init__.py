@@ -1,0 +1,1 @@
+"""Payments and refunds through the card gateway."""

@@ -60,7 +60,7 @@ class AuthoriseRequest:
 
     def __post_init__(self) -> None:
         _check_order_id(self.order_id)
-        if len(self.currency) != 3 or not (self.currency.isascii() and self.currency.isupper()):  # noqa: PLR2004
+        if len(self.currency) != 3 or not (self.currency.isascii() and self.currency.isupper()):
             raise ValueError("currency must be three capital letters")
         if not self.card_token or not self.card_token.isprintable():
             raise ValueError("card_token must be printable and not empty")
@@ -135,7 +135,9 @@ class AuthorisePayment(Protocol):
     """Sets the amount aside. Fails with ``declined``, ``payment_reversed`` or ``payment_conflict``."""
 
     @workflow.run
-    async def run(self, request: AuthoriseRequest) -> Authorisation: ...
+    async def run(self, request: AuthoriseRequest) -> Authorisation:
+        """Called by the server. A caller names it: ``execute_child_workflow(AuthorisePayment.run, …)``."""
+        ...
 
 
 @workflow.defn(name="payments.CapturePayment")
@@ -143,7 +145,9 @@ class CapturePayment(Protocol):
     """Takes the amount. Fails with ``payment_missing``, ``payment_reversed``, or ``declined`` (it lapsed)."""
 
     @workflow.run
-    async def run(self, request: CaptureRequest) -> Capture: ...
+    async def run(self, request: CaptureRequest) -> Capture:
+        """Called by the server."""
+        ...
 
 
 @workflow.defn(name="payments.ReversePayment")
@@ -151,7 +155,9 @@ class ReversePayment(Protocol):
     """Undo of both: voids or refunds, whichever is right. Never refuses."""
 
     @workflow.run
-    async def run(self, undo: Undo) -> Reversed: ...
+    async def run(self, undo: Undo) -> Reversed:
+        """Called by the server."""
+        ...
 
 
 def authorise_id(order_id: str) -> str:

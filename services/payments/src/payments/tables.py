@@ -1,14 +1,15 @@
 """The tables of payments. What SQLAlchemy cannot say, the triggers, stands in the migrations."""
 
 import sqlalchemy as sa
+
 from chassis.database import metadata
 
 METADATA = metadata()
 
 
-def _identity(name: str, *args: sa.ForeignKey, primary_key: bool = False) -> sa.Column[str]:
+def _identity(name: str, *args: sa.ForeignKey, primary_key: bool = False, index: bool = False) -> sa.Column[str]:
     # Collation C: keyset pages come in the order of bytes, whatever the database's locale.
-    return sa.Column(name, sa.Text(collation="C"), *args, primary_key=primary_key, nullable=False)
+    return sa.Column(name, sa.Text(collation="C"), *args, primary_key=primary_key, index=index, nullable=False)
 
 
 def _moment(name: str) -> sa.Column[object]:
@@ -43,7 +44,7 @@ BOOKINGS = sa.Table(
     METADATA,
     # The key of the effect at the gateway: the same effect is never booked twice.
     _identity("booking_key", primary_key=True),
-    _identity("order_id", sa.ForeignKey("payments.order_id")),
+    _identity("order_id", sa.ForeignKey("payments.order_id"), index=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
     _moment("booked_at"),

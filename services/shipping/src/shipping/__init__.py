@@ -1,0 +1,1 @@
+"""Shipping: which carrier takes an order's parcels, and where they are."""

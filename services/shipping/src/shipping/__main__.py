@@ -1,7 +1,6 @@
 """``python -m shipping`` serves; ``python -m shipping migrate`` migrates the database."""
 
 from chassis.serving import run
-
 from shipping.settings import Settings
 from shipping.worker import compose
 

@@ -14,9 +14,9 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import quote as url_quote
 
 import aiohttp
-from chassis.http import HttpClient
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, ValidationError, field_validator
 
+from chassis.http import HttpClient
 from shipping.contract import Address, DeliveryState, Parcel
 
 CALL_SECONDS = 5.0
@@ -61,7 +61,7 @@ class CarrierEvent(BaseModel):
     @classmethod
     def _plausible(cls, at: AwareDatetime) -> AwareDatetime:
         # What is stored must be readable again in every time zone: dates at the ends of the calendar are not.
-        if not 2000 <= at.year < 3000:  # noqa: PLR2004 - the bounds stand here only
+        if not 2000 <= at.year < 3000:
             raise ValueError("the year is not between 2000 and 2999")
         return at
 

@@ -234,7 +234,9 @@ class PlanShipment(Protocol):
     """Asks all carriers and takes the cheapest that answers in time. Fails with ``no_carrier``."""
 
     @workflow.run
-    async def run(self, request: PlanRequest) -> Plan: ...
+    async def run(self, request: PlanRequest) -> Plan:
+        """Plan."""
+        ...
 
 
 @workflow.defn(name="shipping.BookShipment")
@@ -242,7 +244,9 @@ class BookShipment(Protocol):
     """Books one parcel. Fails with ``booking_refused`` or ``shipment_cancelled``."""
 
     @workflow.run
-    async def run(self, request: BookRequest) -> Booking: ...
+    async def run(self, request: BookRequest) -> Booking:
+        """Book."""
+        ...
 
 
 @workflow.defn(name="shipping.CancelShipment")
@@ -250,7 +254,9 @@ class CancelShipment(Protocol):
     """Undo of all of an order's bookings. Never refuses."""
 
     @workflow.run
-    async def run(self, undo: Undo) -> Cancelled: ...
+    async def run(self, undo: Undo) -> Cancelled:
+        """Cancel."""
+        ...
 
 
 @workflow.defn(name="shipping.TrackShipment")
@@ -261,7 +267,9 @@ class TrackShipment(Protocol):
     """
 
     @workflow.run
-    async def run(self, request: TrackRequest) -> Delivery: ...
+    async def run(self, request: TrackRequest) -> Delivery:
+        """Follow."""
+        ...
 
 
 def plan_id(order_id: str) -> str:

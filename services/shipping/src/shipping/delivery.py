@@ -26,16 +26,39 @@ class Event:
     """When it happened, as its source says."""
 
 
-def furthest(events: Iterable[Event]) -> Event | None:
-    """The event that says where the parcel is.
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Where a parcel is, as far as we know."""
+
+    state: DeliveryState = DeliveryState.BOOKED
+    at: datetime | None = None
+    """When it got there; None while nothing was reported."""
+    events: int = 0
+    """How many reports there are: more than before is news, whatever they say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What one run of a tracking workflow hands to the next."""
+
+    seen: Sighting
+    heard: datetime
+    """When there was news last, by the workflow's clock."""
+    asked: datetime
+    """When the carrier was asked last, or there was news."""
+
+
+def fold(events: Iterable[Event]) -> Sighting:
+    """Say where a parcel is.
 
     A later report of an earlier state changes nothing, and neither does a second report of the same state.
 
     Args:
         events: In the order in which they arrived.
-
-    Returns:
-        The first of those that are furthest along, or None if there are none.
     """
+    arrived = list(events)
+    if not arrived:
+        return Sighting()
     # max keeps the first of equals.
-    return max(events, key=lambda event: RANK[event.state], default=None)
+    furthest = max(arrived, key=lambda event: RANK[event.state])
+    return Sighting(furthest.state, furthest.at, len(arrived))

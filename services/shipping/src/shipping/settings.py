@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from chassis.settings import HttpUrl, ServiceSettings, env
 from pydantic import Field, SecretStr, StringConstraints, field_validator
+
+from chassis.settings import HttpUrl, ServiceSettings, env
 
 CarrierName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
 """Name of a carrier, as it stands in URLs."""
@@ -18,8 +19,8 @@ class Settings(ServiceSettings):
     """Port of the HTTP server."""
     carriers_url: HttpUrl
     """Base URL of the carriers' HTTP API; a carrier's name follows it."""
-    carriers: tuple[CarrierName, ...] = Field(default=("swift", "steady", "budget"), min_length=1, max_length=20)
-    """Carriers that are asked for quotes, as a JSON list."""
+    carriers: tuple[CarrierName, ...] = ("swift", "steady", "budget")
+    """Carriers that are asked for quotes, as a JSON list of 1 to 20."""
     quote_seconds: float = Field(default=3.0, ge=0.1, le=25)
     """How long a carrier may take for its quotes, per attempt; there are at most two."""
     webhook_secret: SecretStr = Field(min_length=8)
@@ -27,7 +28,9 @@ class Settings(ServiceSettings):
 
     @field_validator("carriers")
     @classmethod
-    def _no_carrier_twice(cls, carriers: tuple[str, ...]) -> tuple[str, ...]:
+    def _some_and_none_twice(cls, carriers: tuple[str, ...]) -> tuple[str, ...]:
+        if not 1 <= len(carriers) <= 20:
+            raise ValueError(f"names 1 to 20 carriers, not {len(carriers)}")
         if len(set(carriers)) != len(carriers):
             raise ValueError("a carrier stands in the list twice")
         return carriers

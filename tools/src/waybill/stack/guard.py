@@ -11,7 +11,7 @@ import os
 import sys
 
 PR_SET_PDEATHSIG = 1
-UNCHANGED = -1
+UNCHANGED = -1  # as in waybill.stack.spec, which this program cannot import
 CANNOT_EXECUTE = 127
 
 

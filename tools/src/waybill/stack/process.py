@@ -6,107 +6,41 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # its types are a package of their own
 
 from waybill.stack import guard
+from waybill.stack.spec import NotReady, Spec, StackError, State, Tell
 
-Tell = Callable[[str], None]
-
-WRONG_SETTINGS = 2
-"""Exit code of a program whose environment is wrong: it will not be better the next time."""
 TAIL_LINES = 15
 PROBE_PAUSE = 0.1
 """Seconds between two questions whether a process is ready."""
 
 
-class StackError(Exception):
-    """Something that was asked of the stack cannot be done; the message is for the person who asked."""
-
-
-class State(StrEnum):
-    """What a process is doing."""
-
-    STOPPED = "stopped"
-    """Nobody wants it to run."""
-    RUNNING = "running"
-    PAUSED = "paused"
-    """Alive, and not scheduled (SIGSTOP)."""
-    HELD = "held down"
-    """Killed on purpose, not to be started before its time."""
-    WAITING = "restarting"
-    """Died, and about to be started again."""
-    FAILED = "failed"
-    """Its settings are wrong: starting it again would change nothing."""
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """Pauses before a process that died is started again, doubling from the first to the longest."""
-
-    first: float = 0.2
-    longest: float = 5.0
-    stable: float = 10.0
-    """A process that lived this long starts again from the first pause."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What to run, and how.
-
-    Attributes:
-        name: Unique within the stack; also of the log file.
-        command: Program and arguments.
-        environment: All of its environment.
-        log: Where its output goes, appended.
-        ready: Returns if it is ready, raises ``OSError``, ``TimeoutError`` or ``NotReady`` if it is not yet.
-        stop_signal: Asks it to end.
-        stop_seconds: How long it may take to.
-        user: Number of the user to run as; -1 for our own.
-        group: Number of the group.
-        backoff: Between restarts.
-    """
-
-    name: str
-    command: Sequence[str]
-    environment: Mapping[str, str]
-    log: Path
-    ready: Callable[[], Awaitable[None]] | None = None
-    stop_signal: signal.Signals = signal.SIGTERM
-    stop_seconds: float = 10.0
-    user: int = guard.UNCHANGED
-    group: int = guard.UNCHANGED
-    backoff: Backoff = field(default_factory=Backoff)
-
-
-class NotReady(Exception):  # noqa: N818 - it names a state
-    """A process answers, and says that it is not ready; the message says what it waits for."""
-
-
 class Process:
     """A process under supervision. All methods belong to one event loop, on the thread that outlives the process."""
 
-    def __init__(self, spec: Spec, tell: Tell = lambda _: None) -> None:
+    def __init__(self, spec: Spec, *, tell: Tell = lambda _: None, changed: Callable[[], None] = lambda: None) -> None:
         """Prepare; nothing runs yet.
 
         Args:
             spec: What to run.
             tell: Told in one line of what nobody asked for, such as a death.
+            changed: Called when its process id has changed.
         """
         self.spec = spec
         self.restarts = 0
         self.exit_code: int | None = None
         self.state = State.STOPPED
         self._tell = tell
+        self._changed = changed
         self._child: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._not_before = 0.0
         self._deaths = 0
         self._wake = asyncio.Event()
+        self._ended = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -147,8 +81,14 @@ class Process:
         if supervisor is not None:
             await asyncio.gather(supervisor, return_exceptions=True)
         self._child = None
+        self._ended.set()
         self._cancel_timer()
         self.state = State.STOPPED
+        self._changed()
+
+    def hurry(self) -> None:
+        """Kill it without waiting: for a stop that takes too long for somebody."""
+        _signal(self._tree(), signal.SIGKILL)
 
     async def kill(self, down_seconds: float = 0.0) -> None:
         """Kill with SIGKILL, together with its own children, and wait until it is gone.
@@ -159,14 +99,11 @@ class Process:
         Raises:
             StackError: If it is not running.
         """
-        child = self._child
-        if child is None or self._supervisor is None:
+        if self._child is None or self._supervisor is None:
             raise StackError(f"{self.spec.name} is not running: it is {self.state}")
         self._not_before = _now() + down_seconds
         _signal(self._tree(), signal.SIGKILL)
-        await child.wait()
-        while self._child is child:  # until the supervisor has seen it
-            await asyncio.sleep(0)
+        await self._ended.wait()
 
     def pause(self, seconds: float | None = None) -> None:
         """Stop it from being scheduled: it keeps its connections and answers nothing.
@@ -251,7 +188,9 @@ class Process:
     async def _run_once(self) -> None:
         began = _now()
         self._child = await self._spawn()
+        self._ended.clear()
         self.state = State.RUNNING
+        self._changed()
         code = await self._child.wait()
         self._child = None
         self._cancel_timer()
@@ -259,7 +198,9 @@ class Process:
         held = self._not_before > _now()
         self._deaths = 0 if held or _now() - began >= self.spec.backoff.stable else self._deaths + 1
         self.restarts += 1
-        if code == WRONG_SETTINGS:
+        self._changed()
+        self._ended.set()
+        if code in self.spec.final_codes:
             self.state = State.FAILED
             self._tell(f"{self.spec.name} ended with code {code}: its settings are wrong (see {self.spec.log})")
         elif held:
@@ -283,6 +224,7 @@ class Process:
                 "--",
                 *spec.command,
                 env=dict(spec.environment),
+                cwd=spec.folder,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -4,11 +4,15 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TypeVar, cast, overload
 
 T = TypeVar("T")
 
 
+@overload
+async def eventually(check: Callable[[], Awaitable[T]], *, timeout: float = 30) -> T: ...
+@overload
+async def eventually(check: Callable[[], T], *, timeout: float = 30) -> T: ...
 async def eventually(check: Callable[[], Awaitable[T]] | Callable[[], T], *, timeout: float = 30) -> T:  # noqa: ASYNC109 - it waits for a condition, not for one call
     """Ask again and again until the answer is true.
 

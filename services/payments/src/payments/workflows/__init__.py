@@ -1,0 +1,1 @@
+"""Payments' workflows, one module each."""

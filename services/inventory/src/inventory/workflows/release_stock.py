@@ -1,0 +1,19 @@
+"""Undoes what was done to the stock for an order."""
+
+from temporalio import workflow
+
+from inventory import contract
+from inventory.workflows.options import OPTIONS
+
+with workflow.unsafe.imports_passed_through():
+    from inventory.activities import Activities
+
+
+@workflow.defn(name="inventory.ReleaseStock")
+class ReleaseStock(contract.ReleaseStock):
+    """One transaction that frees or puts back, and fences the order. Never refused; it tries until it succeeds."""
+
+    @workflow.run
+    async def run(self, undo: contract.Undo) -> contract.Released:
+        """Release."""
+        return await workflow.execute_activity_method(Activities.release, undo, **OPTIONS)

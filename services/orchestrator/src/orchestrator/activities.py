@@ -1,0 +1,74 @@
+"""The orchestrator's side effects: its own rows, and messages to customers."""
+
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from chassis.http import HttpClient
+from orchestrator import contract
+from orchestrator.store import DeliveryState, State, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to a customer.
+
+    Attributes:
+        template: Which one; an order gets each at most once.
+        final: Whether it tells how the order ended, which the order's row then shows.
+    """
+
+    order_id: str
+    template: str
+    to: str
+    subject: str
+    body: str
+    final: bool = True
+
+
+class Activities:
+    """Each may run twice and takes effect once."""
+
+    def __init__(self, store: Store, http: HttpClient, mailbox_url: str) -> None:
+        """Take what they work with.
+
+        Args:
+            store: Of orders.
+            http: Client for the mail provider.
+            mailbox_url: Its base URL.
+        """
+        self._store = store
+        self._http = http
+        self._mailbox = mailbox_url.rstrip("/")
+
+    @activity.defn(name="orchestrator.record_state")
+    async def record_state(self, state: State) -> None:
+        """Write a state of an order. Older ones never replace newer ones."""
+        await self._store.record(state)
+
+    @activity.defn(name="orchestrator.record_delivery")
+    async def record_delivery(self, state: DeliveryState) -> None:
+        """Write where an order's parcels are."""
+        await self._store.record_delivery(state)
+
+    @activity.defn(name="orchestrator.send_message")
+    async def send_message(self, message: Message) -> None:
+        """Send a message once, whatever happens: the provider knows it by its key.
+
+        Raises:
+            aiohttp.ClientError: If the provider does not take it; to be tried again.
+        """
+        async with self._http.session.post(
+            f"{self._mailbox}/v1/messages",
+            headers={"Idempotency-Key": contract.message_key(message.order_id, message.template)},
+            json={
+                "reference": message.order_id,
+                "template": message.template,
+                "to": message.to,
+                "subject": message.subject,
+                "body": message.body,
+            },
+        ) as response:
+            response.raise_for_status()
+        if message.final:
+            await self._store.mark_notified(message.order_id)

@@ -1,0 +1,203 @@
+"""The customers' and the operators' HTTP surface."""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+from pydantic import SecretStr
+from sqlalchemy import RowMapping
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from chassis.connection import Connection, TemporalUnavailable
+from chassis.paging import page, page_args
+from chassis.problems import Problem, operators_only, read_json
+from orchestrator import contract, models, openapi
+from orchestrator.contract import Status
+from orchestrator.intake import Intake
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+
+ID_NAMESPACE = uuid.UUID("6f0d1c1e-9d0b-4f0e-8f43-0d7a5f0f3c55")
+"""Under which an Idempotency-Key becomes an order id. Never change it: a repeat must find its order."""
+PAGE = 50
+
+
+class Api:
+    """The handlers."""
+
+    def __init__(self, store: Store, intake: Intake, connection: Connection, settings: Settings) -> None:
+        """Take what they work with."""
+        self._store = store
+        self._intake = intake
+        self._connection = connection
+        self._settings = settings
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, for the chassis."""
+        token: SecretStr = self._settings.operator_token
+        return [
+            web.post("/orders", self.place),
+            web.get("/orders", self.list),
+            web.get("/orders/{order_id}", self.get),
+            web.post("/orders/{order_id}/approval", operators_only(token)(self.decide)),
+            web.post("/orders/{order_id}/cancellation", self.cancel),
+            web.get("/audit", operators_only(token)(self.audit)),
+            web.get("/openapi.json", self.openapi),
+        ]
+
+    async def place(self, request: web.Request) -> web.Response:
+        """``POST /orders``: write the row, start the workflow if Temporal is there."""
+        key = _idempotency_key(request)
+        body = await read_json(request, models.OrderBody)
+        order = self._order(body, body.order_id or str(uuid.uuid5(ID_NAMESPACE, key) if key else uuid.uuid4()))
+        digest = hashlib.sha256(body.model_dump_json(exclude={"order_id"}).encode()).hexdigest()
+        accepted = await self._store.accept(order["order_id"], digest, order, key)
+        row = accepted.row
+        if row["digest"] != digest or (body.order_id is not None and row["order_id"] != body.order_id):
+            raise Problem(
+                409,
+                "Conflict",
+                f"Another order was placed under this {'key' if key else 'id'}.",
+                field="Idempotency-Key" if key else "order_id",
+            )
+        if row["started_at"] is None and row["request"] is not None:
+            await self._intake.start(row["order_id"], row["request"])
+        return web.json_response(
+            {"order_id": row["order_id"], "status": row["status"]},
+            status=202,
+            headers={"Location": f"/orders/{row['order_id']}"},
+        )
+
+    def _order(self, body: models.OrderBody, order_id: str) -> dict[str, Any]:
+        """The workflow's input: what the customer wants, and the terms of this moment."""
+        thresholds = self._settings.approval_thresholds
+        if body.currency not in thresholds:
+            raise Problem(422, "Invalid Request", f"currency: {body.currency} is not taken.", field="currency")
+        limit = self._settings.approval_limit_seconds
+        if body.approval_limit_seconds is not None and body.approval_limit_seconds > limit:
+            raise Problem(
+                422,
+                "Invalid Request",
+                f"approval_limit_seconds: at most {limit}.",
+                field="approval_limit_seconds",
+            )
+        return {
+            **body.model_dump(mode="json", exclude={"order_id", "approval_limit_seconds"}),
+            "order_id": order_id,
+            "approval_threshold": thresholds[body.currency],
+            "approval_seconds": body.approval_limit_seconds or limit,
+            "review_seconds": self._settings.review_seconds,
+        }
+
+    async def get(self, request: web.Request) -> web.Response:
+        """``GET /orders/{order_id}``."""
+        row = await self._row(request)
+        steps = await self._store.steps_of(row["order_id"])
+        document = {
+            **_summary(row),
+            "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in row["lines"]],
+            "parcels": row["parcels"],
+            "tracking_numbers": row["tracking_numbers"] or [],
+            "decision": row["decision"],
+            "delivery": row["delivery"] or [],
+            "notified": row["notified"],
+            "steps": [
+                {"status": step["status"], "at": step["at"].isoformat(), "detail": step["detail"]} for step in steps
+            ],
+        }
+        return web.json_response(document)
+
+    async def list(self, request: web.Request) -> web.Response:
+        """``GET /orders``."""
+        after, limit = page_args(request, PAGE)
+        if after and not (after.isascii() and after.isdigit() and len(after) < 19):
+            raise Problem(400, "Invalid Page", "after is not a key of these pages.", field="after")
+        rows = await self._store.newest(_status(request), int(after) if after else None, limit)
+        following = str(rows[-1]["number"]) if len(rows) == limit else None
+        return web.json_response({"items": [_summary(row) for row in rows], "next": following})
+
+    async def decide(self, request: web.Request) -> web.Response:
+        """``POST /orders/{order_id}/approval``."""
+        body = await read_json(request, models.ApprovalBody)
+        decision = contract.Decision(body.decision == "approve", body.approver, body.note)
+        return web.json_response(await self._update(await self._row(request), "decide", decision))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """``POST /orders/{order_id}/cancellation``."""
+        body = await read_json(request, models.CancellationBody)
+        row = await self._row(request)
+        return web.json_response(await self._update(row, "cancel", contract.CancelRequest(body.reason)), status=202)
+
+    async def audit(self, request: web.Request) -> web.Response:
+        """``GET /audit``: this service's books, by order."""
+        after, limit = page_args(request)
+        return page(await self._store.books(after, limit), limit, "order_id")
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        """``GET /openapi.json``."""
+        return web.json_response(openapi.document())
+
+    async def _row(self, request: web.Request) -> RowMapping:
+        order_id = request.match_info["order_id"]
+        # PostgreSQL refuses the null character; no id has any that cannot be printed.
+        row = await self._store.get(order_id) if order_id.isprintable() else None
+        if row is None:
+            raise Problem(404, "Not Found", "There is no such order.")
+        return row
+
+    async def _update(
+        self, row: RowMapping, update: str, argument: contract.Decision | contract.CancelRequest
+    ) -> dict[str, str]:
+        """Ask the order's workflow.
+
+        Raises:
+            Problem: 409 if it refuses or has ended; 503 if it is not known what came of it.
+        """
+        unknown = Problem(503, "Service Unavailable", "It is not known yet what came of it: look at the order again.")
+        try:
+            if row["started_at"] is None and not await self._intake.start(row["order_id"], row["request"]):
+                raise unknown
+            handle: WorkflowHandle[Any, Any] = self._connection.client.get_workflow_handle(
+                contract.fulfil_id(row["order_id"])
+            )
+            progress = await handle.execute_update(
+                update, argument, result_type=contract.Progress, rpc_timeout=self._intake.patience
+            )
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            if not isinstance(cause, ApplicationError):
+                raise
+            raise Problem(409, "Conflict", cause.message, error=cause.type) from error
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise Problem(409, "Conflict", f"The order is {row['status']} and takes nothing more.") from error
+            raise unknown from error
+        except (TemporalUnavailable, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            raise unknown from error
+        return {"order_id": progress.order_id, "status": progress.status}
+
+
+def _summary(row: RowMapping) -> dict[str, Any]:
+    same: Sequence[str] = ("order_id", "number", "status", "reason", "detail", "currency", "total")
+    return {name: row[name] for name in same} | {name: row[name].isoformat() for name in ("created_at", "updated_at")}
+
+
+def _status(request: web.Request) -> Status | None:
+    text = request.query.get("status")
+    if text is None:
+        return None
+    try:
+        return Status(text)
+    except ValueError as error:
+        raise Problem(400, "Invalid Filter", f"status is one of {', '.join(Status)}.", field="status") from error
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (1 <= len(key) <= 200 and key.isprintable()):
+        raise Problem(400, "Invalid Key", "Idempotency-Key is 1 to 200 printable characters.", field="Idempotency-Key")
+    return key

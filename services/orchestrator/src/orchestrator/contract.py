@@ -1,0 +1,255 @@
+"""What the orchestrator promises to its clients: the order's workflow, its states, and how it ends.
+
+It imports the standard library and temporalio only, and it only ever grows (a new field has a default).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from temporalio import workflow
+
+TASK_QUEUE = "orchestrator"
+
+MAX_LINES = 100
+MAX_QUANTITY = 10_000
+"""Most units of one line. Inventory holds the same limits."""
+
+APPROVAL_LIMIT = timedelta(hours=24)
+"""Longest wait for an approver."""
+
+HOLD_RESERVE = timedelta(hours=24)
+"""How much longer than the approval may take the stock stays held, for what comes after it."""
+
+
+class Status(StrEnum):
+    """Where an order is."""
+
+    ACCEPTED = "accepted"
+    RESERVING = "reserving"
+    AWAITING_APPROVAL = "awaiting_approval"
+    AUTHORISING = "authorising"
+    BOOKING = "booking"
+    COMMITTING = "committing"
+    CAPTURING = "capturing"
+    """The pivot: from here an order can no longer be cancelled."""
+    COMPENSATING = "compensating"
+    FULFILLED = "fulfilled"
+    PARTIALLY_FULFILLED = "partially_fulfilled"
+    REJECTED = "rejected"
+    """Somebody said no; the reason says who and why."""
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """What nobody foresaw."""
+
+
+FINISHED = frozenset({Status.FULFILLED, Status.PARTIALLY_FULFILLED, Status.REJECTED, Status.CANCELLED, Status.FAILED})
+
+
+class Refusal(StrEnum):
+    """The orchestrator's own reasons to reject an order, and to refuse an update (``ApplicationError.type``)."""
+
+    PRICE_CHANGED = "price_changed"
+    """The customer expected another total."""
+    APPROVAL_REFUSED = "approval_refused"
+    APPROVAL_TIMED_OUT = "approval_timed_out"
+    NOT_AWAITING_APPROVAL = "not_awaiting_approval"
+    """An approval for an order that does not wait for one, or has another one already."""
+    TOO_LATE_TO_CANCEL = "too_late_to_cancel"
+    """Capture has begun, or the order has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """Units of one SKU.
+
+    Raises:
+        ValueError: If the quantity is not from 1 to ``MAX_QUANTITY``, or the SKU is empty.
+    """
+
+    sku: str
+    quantity: int
+
+    def __post_init__(self) -> None:
+        if not self.sku:
+            raise ValueError("sku is empty")
+        if not 1 <= self.quantity <= MAX_QUANTITY:
+            raise ValueError(f"quantity of {self.sku} is {self.quantity}, not from 1 to {MAX_QUANTITY}")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the goods go. Never logged."""
+
+    name: str
+    street: str
+    city: str
+    postcode: str
+    country: str
+    """ISO 3166-1 alpha-2 code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a customer wants, and the terms that were in force when it was accepted.
+
+    Raises:
+        ValueError: If an id is empty, there are no lines or too many, or a limit is not positive.
+    """
+
+    order_id: str
+    currency: str
+    """ISO 4217 code."""
+    lines: tuple[OrderLine, ...]
+    card_token: str
+    """The gateway's token for the card. Card numbers never come here."""
+    address: Address
+    email: str
+    """Where messages about the order go. Never logged."""
+    allow_partial: bool = False
+    """Send what there is, rather than all or nothing."""
+    expected_total: int | None = None
+    """What the customer expects to pay, minor units; another price rejects the order."""
+    approval_threshold: int = 100_000
+    """Totals above this, in minor units, wait for an approver."""
+    approval_seconds: int = int(APPROVAL_LIMIT.total_seconds())
+    """How long they wait."""
+    review_seconds: int = 30 * 24 * 3600
+    """How long after delivery the customer is asked for a review."""
+
+    def __post_init__(self) -> None:
+        if not self.order_id or not self.currency or not self.card_token:
+            raise ValueError("order_id, currency and card_token must not be empty")
+        if not 1 <= len(self.lines) <= MAX_LINES:
+            raise ValueError(f"an order has 1 to {MAX_LINES} lines, not {len(self.lines)}")
+        if self.approval_threshold < 0 or self.approval_seconds < 1 or self.review_seconds < 0:
+            raise ValueError("approval_threshold, approval_seconds and review_seconds must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an order ended."""
+
+    order_id: str
+    status: Status
+    reason: str | None = None
+    """For ``rejected``, ``cancelled`` and ``failed``: a word of a contract's ``Refusal``, or who cancelled."""
+    detail: str | None = None
+    """The reason in plain words."""
+    total: int | None = None
+    """What the customer pays, minor units."""
+    tracking_numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An approver's word.
+
+    Raises:
+        ValueError: If nobody signs it.
+    """
+
+    approved: bool
+    approver: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.approver:
+            raise ValueError("approver is empty")
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """A customer does not want the order any more."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where an order is, as its workflow knows it."""
+
+    order_id: str
+    status: Status
+    total: int | None = None
+    """Minor units, once the stock is priced."""
+    decision: Decision | None = None
+    """Who decided, where an approval was needed."""
+
+
+@workflow.defn(name="orchestrator.FulfilOrder")
+class FulfilOrder(Protocol):
+    """One order from stock to the carrier. Completes with an ``Outcome`` whatever it is.
+
+    Only a Temporal cancellation ends it otherwise: as cancelled, after everything is undone.
+    """
+
+    @workflow.run
+    async def run(self, order: Order) -> Outcome: ...
+
+    @workflow.update
+    async def decide(self, decision: Decision) -> Progress:
+        """Approve or refuse. Refused with ``not_awaiting_approval``."""
+        ...
+
+    @workflow.update
+    async def cancel(self, request: CancelRequest) -> Progress:
+        """Cancel and undo. Refused with ``too_late_to_cancel``."""
+        ...
+
+    @workflow.query
+    def progress(self) -> Progress:
+        """Where the order is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FollowRequest:
+    """Follow an order's parcels to the customer's door."""
+
+    order_id: str
+    parcels: int
+    email: str
+    review_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelDelivery:
+    """Where one parcel is."""
+
+    parcel: int
+    state: str
+    at: datetime
+    """When the carrier says that it happened, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """Where all parcels of an order are."""
+
+    order_id: str
+    parcels: tuple[ParcelDelivery, ...]
+
+
+@workflow.defn(name="orchestrator.FollowDelivery")
+class FollowDelivery(Protocol):
+    """Keeps an order's delivery state, and asks for a review some time after the last parcel came."""
+
+    @workflow.run
+    async def run(self, request: FollowRequest) -> Deliveries: ...
+
+
+def fulfil_id(order_id: str) -> str:
+    """Workflow id of an order's FulfilOrder."""
+    return f"fulfil:{order_id}"
+
+
+def follow_id(order_id: str) -> str:
+    """Workflow id of an order's FollowDelivery."""
+    return f"follow:{order_id}"
+
+
+def message_key(order_id: str, template: str) -> str:
+    """Idempotency key of one message about an order."""
+    return f"order:{order_id}:message:{template}"

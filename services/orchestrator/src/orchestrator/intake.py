@@ -1,0 +1,85 @@
+"""From an accepted row to a running workflow, now or later."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.converter import value_to_type
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from chassis.connection import Connection, TemporalUnavailable, is_away
+from orchestrator import contract
+from orchestrator.store import Store
+
+logger = logging.getLogger(__name__)
+
+BATCH = 50
+"""Orders that the loop starts side by side."""
+
+
+class Intake:
+    """Starts the workflows of accepted orders: each once, however often it is asked."""
+
+    def __init__(self, store: Store, connection: Connection, *, start_seconds: float, every_seconds: float) -> None:
+        """Take what it works with.
+
+        Args:
+            store: Of orders.
+            connection: To Temporal.
+            start_seconds: Longest wait for Temporal in a request.
+            every_seconds: Pause of the loop.
+        """
+        self._store = store
+        self._connection = connection
+        self.patience = timedelta(seconds=start_seconds)
+        self._every = every_seconds
+
+    async def start(self, order_id: str, request: dict[str, Any]) -> bool:
+        """Start an order's workflow.
+
+        Args:
+            order_id: The order.
+            request: The workflow's input, as it stands in the row.
+
+        Returns:
+            Whether it is known to be started; if not, the loop will try again.
+        """
+        order = value_to_type(contract.Order, request)
+        try:
+            await self._connection.client.start_workflow(
+                contract.FulfilOrder.run,
+                order,
+                id=contract.fulfil_id(order_id),
+                task_queue=contract.TASK_QUEUE,
+                # The row is written once for ever; a workflow that stands under its id is its own.
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                rpc_timeout=self.patience,
+            )
+        except WorkflowAlreadyStartedError:
+            logger.info("the order's workflow ended already", extra={"order_id": order_id})
+        except TemporalUnavailable:
+            return False
+        except RPCError as error:
+            if not is_away(error):
+                raise
+            logger.warning("Temporal is away, the order waits: %s", error, extra={"order_id": order_id})
+            return False
+        await self._store.mark_started(order_id)
+        return True
+
+    async def run(self, _: Connection) -> NoReturn:
+        """Start what waits, again and again."""
+        while True:
+            try:
+                waiting = await self._store.unstarted(BATCH, older_than_seconds=self.patience.total_seconds())
+                started = await asyncio.gather(*(self.start(row["order_id"], row["request"]) for row in waiting))
+            except (SQLAlchemyError, RPCError):
+                logger.warning("the intake tries again", exc_info=True)
+                started = []
+            if len(started) < BATCH or not all(started):
+                await asyncio.sleep(self._every)

@@ -1,0 +1,34 @@
+"""What the orchestrator can be told. Each field's text is its reference."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from chassis.settings import HttpUrl, ServiceSettings, env
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+
+class Settings(ServiceSettings):
+    """Variables that begin with ``ORCHESTRATOR_``."""
+
+    model_config = env("ORCHESTRATOR_")
+
+    port: int = Field(default=8001, ge=1, le=65535)
+    """Port of the HTTP server."""
+    mailbox_url: HttpUrl
+    """Base URL of the mail provider."""
+    mailbox_seconds: float = Field(default=5, gt=0, le=20)
+    """Time-out of one request to the mail provider."""
+    approval_thresholds: dict[Currency, Annotated[int, Field(ge=0)]] = Field(
+        default={"EUR": 100_000, "GBP": 100_000, "USD": 100_000}, min_length=1
+    )
+    """The currencies that are taken, and in each the total, in minor units, above which an approver is asked."""
+    approval_limit_seconds: int = Field(default=24 * 3600, ge=1, le=24 * 3600)
+    """How long an order waits for its approver. At most 24 h, which is what stock is held for."""
+    review_seconds: int = Field(default=30 * 24 * 3600, ge=0)
+    """How long after delivery a customer is asked for a review."""
+    intake_seconds: float = Field(default=1, gt=0, le=60)
+    """How often the intake looks for accepted orders whose workflow is not started."""
+    start_seconds: float = Field(default=3, gt=0, le=30)
+    """How long a request waits for Temporal. An order that is accepted meanwhile is started by the intake."""

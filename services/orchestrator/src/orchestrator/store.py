@@ -1,0 +1,299 @@
+"""The orders table, which is what customers see, and the steps behind each order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Integer,
+    RowMapping,
+    Table,
+    Text,
+    collate,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis.database import metadata
+from orchestrator.contract import FINISHED, Status
+
+METADATA = metadata()
+
+orders = Table(
+    "orders",
+    METADATA,
+    Column("order_id", Text, primary_key=True),
+    Column("number", BigInteger, Identity(), nullable=False, unique=True),  # order of acceptance, key of the pages
+    Column("idempotency_key", Text, unique=True),
+    Column("digest", Text),  # of the body; null for an order that did not come through the intake
+    Column("request", JSONB),  # the workflow's input, until it is started: it holds an address and a card token
+    Column("lines", JSONB, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("total", BigInteger),
+    Column("units", BigInteger),
+    Column("parcels", Integer),
+    Column("tracking_numbers", JSONB),
+    Column("decision", JSONB),
+    Column("sequence", BigInteger, nullable=False),
+    Column("delivery", JSONB),
+    Column("delivery_sequence", BigInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started_at", DateTime(timezone=True)),
+    Column("notified", Boolean, nullable=False, default=False),
+)
+
+steps = Table(
+    "order_steps",
+    METADATA,
+    Column("order_id", Text, ForeignKey("orders.order_id"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("detail", Text),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What FulfilOrder says of its order, at one moment.
+
+    Attributes:
+        sequence: Grows with each state of an order, also over a reset. An older state never replaces a newer one.
+        lines: SKU and quantity, as ordered; they make the row of an order that did not come through the intake.
+    """
+
+    order_id: str
+    sequence: int
+    status: Status
+    at: datetime
+    currency: str
+    lines: tuple[tuple[str, int], ...]
+    reason: str | None = None
+    detail: str | None = None
+    total: int | None = None
+    units: int | None = None
+    parcels: int | None = None
+    tracking_numbers: tuple[str, ...] = ()
+    decision: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """What FollowDelivery says of an order's parcels, at one moment."""
+
+    order_id: str
+    sequence: int
+    parcels: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What came of an intake.
+
+    Attributes:
+        row: The order's row, new or found.
+        new: Whether this call wrote it.
+    """
+
+    row: RowMapping
+    new: bool
+
+
+class Store:
+    """Reads and writes of orders. Each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Use an engine."""
+        self._engine = engine
+
+    async def accept(
+        self, order_id: str, digest: str, request: dict[str, Any], idempotency_key: str | None = None
+    ) -> Accepted:
+        """Write an order's row, or find the one that stands under its id or its key.
+
+        Args:
+            order_id: The order.
+            digest: Of the body, which tells a repeat from a conflict.
+            request: The workflow's input.
+            idempotency_key: The client's, if it sent one.
+
+        Returns:
+            The row. With ``new`` false its digest is for the caller to compare.
+        """
+        lines = [[line["sku"], line["quantity"]] for line in request["lines"]]
+        statement = (
+            insert(orders)
+            .values(
+                order_id=order_id,
+                idempotency_key=idempotency_key,
+                digest=digest,
+                request=request,
+                lines=lines,
+                currency=request["currency"],
+                status=Status.ACCEPTED,
+                units=sum(quantity for _, quantity in lines),
+                sequence=0,
+                delivery_sequence=0,
+                notified=False,
+            )
+            .on_conflict_do_nothing()
+            .returning(orders)
+        )
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
+            if row is not None:
+                await connection.execute(
+                    insert(steps).values(order_id=order_id, sequence=0, status=Status.ACCEPTED, at=row["created_at"])
+                )
+                return Accepted(row, new=True)
+            standing = select(orders).where(
+                or_(orders.c.order_id == order_id, orders.c.idempotency_key == idempotency_key)
+            )
+            # Both may stand, in two rows: the key is then the one that was used before.
+            standing = standing.order_by((orders.c.idempotency_key == idempotency_key).desc().nulls_last()).limit(1)
+            return Accepted((await connection.execute(standing)).mappings().one(), new=False)
+
+    async def unstarted(self, limit: int, older_than_seconds: float) -> Sequence[RowMapping]:
+        """Accepted orders whose workflow is not known to be started, oldest first.
+
+        Args:
+            limit: Most rows.
+            older_than_seconds: Leaves out what a request may be starting at this moment.
+        """
+        waiting = (
+            select(orders.c.order_id, orders.c.request)
+            .where(orders.c.started_at.is_(None), orders.c.request.is_not(None))
+            .where(orders.c.created_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_seconds))
+            .order_by(orders.c.number)
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            return (await connection.execute(waiting)).mappings().all()
+
+    async def mark_started(self, order_id: str) -> None:
+        """Note that the order's workflow is started, and forget its input, which holds personal data."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(orders)
+                .where(orders.c.order_id == order_id)
+                .values(started_at=func.coalesce(orders.c.started_at, func.now()), request=None)
+            )
+
+    async def record(self, state: State) -> None:
+        """Write a state of an order, unless a newer one stands. Writing one twice is writing it once."""
+        values = {
+            "status": state.status,
+            "reason": state.reason,
+            "detail": state.detail,
+            "total": state.total,
+            "units": state.units,
+            "parcels": state.parcels,
+            "tracking_numbers": list(state.tracking_numbers),
+            "decision": state.decision,
+            "sequence": state.sequence,
+            "updated_at": state.at,
+        }
+        row = insert(orders).values(
+            order_id=state.order_id,
+            lines=[list(line) for line in state.lines],
+            currency=state.currency,
+            delivery_sequence=0,
+            notified=False,
+            created_at=state.at,
+            started_at=state.at,
+            **values,
+        )
+        row = row.on_conflict_do_update(
+            index_elements=["order_id"], set_=values, where=orders.c.sequence < state.sequence
+        )
+        step = insert(steps).values(
+            order_id=state.order_id, sequence=state.sequence, status=state.status, detail=state.detail, at=state.at
+        )
+        async with self._engine.begin() as connection:
+            await connection.execute(row)
+            await connection.execute(step.on_conflict_do_nothing())
+
+    async def record_delivery(self, state: DeliveryState) -> None:
+        """Write where an order's parcels are, unless something newer stands."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(orders)
+                .where(orders.c.order_id == state.order_id, orders.c.delivery_sequence < state.sequence)
+                .values(delivery=list(state.parcels), delivery_sequence=state.sequence)
+            )
+
+    async def mark_notified(self, order_id: str) -> None:
+        """Note that the customer was told how the order ended."""
+        async with self._engine.begin() as connection:
+            await connection.execute(update(orders).where(orders.c.order_id == order_id).values(notified=True))
+
+    async def get(self, order_id: str) -> RowMapping | None:
+        """An order's row, or None."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(orders).where(orders.c.order_id == order_id))
+            return found.mappings().one_or_none()
+
+    async def steps_of(self, order_id: str) -> Sequence[RowMapping]:
+        """The states that an order went through, in order."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(steps).where(steps.c.order_id == order_id).order_by(steps.c.sequence)
+            )
+            return found.mappings().all()
+
+    async def newest(self, status: Status | None, before: int | None, limit: int) -> Sequence[RowMapping]:
+        """Orders, newest first.
+
+        Args:
+            status: Only these.
+            before: Only numbers below this one.
+            limit: Most rows.
+        """
+        wanted: list[ColumnElement[bool]] = []
+        if status is not None:
+            wanted.append(orders.c.status == status)
+        if before is not None:
+            wanted.append(orders.c.number < before)
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(orders).where(*wanted).order_by(orders.c.number.desc()).limit(limit)
+            )
+            return found.mappings().all()
+
+    async def books(self, after: str, limit: int) -> list[dict[str, Any]]:
+        """A page of the audit's view of orders, by order id."""
+        key = collate(orders.c.order_id, "C")
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(orders).where(key > after).order_by(key).limit(limit))
+            return [
+                {
+                    "order_id": row["order_id"],
+                    "status": row["status"],
+                    "finished": row["status"] in FINISHED,
+                    "reason": row["reason"],
+                    "currency": row["currency"],
+                    "total": row["total"],
+                    "units": row["units"],
+                    "parcels": row["parcels"],
+                    "created_at": row["created_at"].isoformat(),
+                    "updated_at": row["updated_at"].isoformat(),
+                    "notified": row["notified"],
+                }
+                for row in found.mappings()
+            ]

@@ -1,0 +1,36 @@
+"""The composition root: what the orchestrator is made of."""
+
+from chassis.connection import Connection
+from chassis.database import Database
+from chassis.http import HttpClient
+from chassis.serving import Service
+from orchestrator import contract
+from orchestrator.activities import Activities
+from orchestrator.api import Api
+from orchestrator.intake import Intake
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+from orchestrator.workflows.follow_delivery import FollowDelivery
+from orchestrator.workflows.fulfil_order import FulfilOrder
+
+
+def compose(settings: Settings, connection: Connection) -> Service:
+    """Put the service together. Nothing connects yet."""
+    database = Database(settings.database_url, pool_size=settings.database_pool)
+    store = Store(database.engine)
+    http = HttpClient(timeout_seconds=settings.mailbox_seconds)
+    activities = Activities(store, http, settings.mailbox_url)
+    intake = Intake(store, connection, start_seconds=settings.start_seconds, every_seconds=settings.intake_seconds)
+    return Service(
+        name="orchestrator",
+        settings=settings,
+        connection=connection,
+        database=database,
+        migrations="orchestrator.migrations",
+        task_queue=contract.TASK_QUEUE,
+        workflows=[FulfilOrder, FollowDelivery],
+        activities=[activities.record_state, activities.record_delivery, activities.send_message],
+        routes=Api(store, intake, connection, settings).routes(),
+        background=[intake.run],
+        clients=[http],
+    )

@@ -1,0 +1,96 @@
+"""How an order ends: the word for what stopped it, and what the customer is told."""
+
+import asyncio
+from dataclasses import dataclass
+
+from temporalio import exceptions
+from temporalio.exceptions import ApplicationError, TerminatedError, is_cancelled_exception
+
+from orchestrator import contract
+from orchestrator.contract import Status
+from orchestrator.contracts import inventory, payments, shipping
+
+REJECTIONS = frozenset(
+    {
+        inventory.Refusal.UNKNOWN_SKU,
+        inventory.Refusal.OUT_OF_STOCK,
+        inventory.Refusal.WRONG_CURRENCY,
+        inventory.Refusal.HOLD_EXPIRED,
+        payments.Refusal.DECLINED,
+        shipping.Refusal.NO_CARRIER,
+        shipping.Refusal.BOOKING_REFUSED,
+        contract.Refusal.PRICE_CHANGED,
+        contract.Refusal.APPROVAL_REFUSED,
+        contract.Refusal.APPROVAL_TIMED_OUT,
+    }
+)
+"""Refusals that a customer can be told. The others (a step that came after its undo, say) are nobody's plan: failed."""
+
+UNFORESEEN = "unforeseen"
+BY_CUSTOMER = "by_customer"
+BY_OPERATOR = "by_operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What ended an order before its goods were paid."""
+
+    status: Status
+    reason: str
+    detail: str
+
+
+def stop_of(error: BaseException, customer: contract.CancelRequest | None, operator: str | None) -> Stop:
+    """Why an order stops.
+
+    Args:
+        error: What was raised.
+        customer: The customer's cancellation, if there is one.
+        operator: The text of Temporal's own cancellation, if there is one.
+    """
+    if isinstance(error, asyncio.CancelledError) or is_cancelled_exception(error):
+        if customer is not None:
+            return Stop(Status.CANCELLED, BY_CUSTOMER, customer.reason or "The customer cancelled the order.")
+        if operator is not None:
+            return Stop(Status.CANCELLED, BY_OPERATOR, operator or "The order's workflow was cancelled.")
+        return Stop(Status.FAILED, UNFORESEEN, "A step was cancelled by somebody else.")
+    root = root_of(error)
+    if isinstance(root, ApplicationError) and root.type in REJECTIONS:
+        return Stop(Status.REJECTED, root.type, root.message)
+    return Stop(Status.FAILED, UNFORESEEN, _unforeseen(root))
+
+
+def _unforeseen(root: BaseException) -> str:
+    match root:
+        case exceptions.TimeoutError():
+            return "A step found no worker within its backstop."
+        case TerminatedError():
+            return "A step was terminated."
+        case ApplicationError(type=str() as kind):
+            return f"{kind}: {root}"
+        case _:
+            return f"{type(root).__name__}: {root}"
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The innermost failure: a refusal comes wrapped in the activity's and the child workflow's failures."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def message_of(order: contract.Order, outcome: contract.Outcome) -> tuple[str, str]:
+    """Subject and body of what the customer is told at the end."""
+    about = f"Your order {order.order_id}"
+    match outcome.status:
+        case Status.FULFILLED:
+            return f"{about} is on its way", f"Tracking: {', '.join(outcome.tracking_numbers)}."
+        case Status.PARTIALLY_FULFILLED:
+            return (
+                f"Part of {about.lower()} is on its way",
+                f"Not all was in stock, and you pay for what is sent. Tracking: {', '.join(outcome.tracking_numbers)}.",
+            )
+        case Status.CANCELLED:
+            return f"{about} is cancelled", "Nothing is charged."
+        case _:
+            return f"{about} cannot be fulfilled", f"{outcome.detail or outcome.reason} Nothing is charged."

@@ -1,0 +1,269 @@
+"""The other services as fakes on their real queues, under their wire names; and a shop's shelf to fill them with."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from temporalio import activity, workflow
+from temporalio.client import Client, WorkflowHandle
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+from temporalio.workflow import ActivityCancellationType
+
+from orchestrator import contract
+from orchestrator.activities import Message
+from orchestrator.contracts import inventory, payments, shipping
+from orchestrator.store import DeliveryState, State
+from orchestrator.workflows.follow_delivery import FollowDelivery
+from orchestrator.workflows.fulfil_order import FulfilOrder
+
+STEP = "fake.step"
+
+
+async def act(name: str, argument: Any, result: type) -> Any:
+    """What every fake workflow does: ask the world, and wait for its word also when cancelled."""
+    return await workflow.execute_activity(
+        STEP,
+        args=[name, argument.order_id],
+        result_type=result,
+        start_to_close_timeout=timedelta(hours=1),
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+@workflow.defn(name="inventory.ReserveStock", sandboxed=False)
+class FakeReserveStock(inventory.ReserveStock):
+    @workflow.run
+    async def run(self, request: inventory.ReserveRequest) -> inventory.Reservation:
+        name = "reserve_part" if request.allow_partial else "reserve"
+        return await act(name, request, inventory.Reservation)  # type: ignore[no-any-return]
+
+
+@workflow.defn(name="inventory.CommitStock", sandboxed=False)
+class FakeCommitStock(inventory.CommitStock):
+    @workflow.run
+    async def run(self, request: inventory.CommitRequest) -> inventory.Committed:
+        return await act("commit", request, inventory.Committed)  # type: ignore[no-any-return]
+
+
+@workflow.defn(name="inventory.ReleaseStock", sandboxed=False)
+class FakeReleaseStock(inventory.ReleaseStock):
+    @workflow.run
+    async def run(self, undo: inventory.Undo) -> inventory.Released:
+        return await act("release", undo, inventory.Released)  # type: ignore[no-any-return]
+
+
+@workflow.defn(name="payments.AuthorisePayment", sandboxed=False)
+class FakeAuthorisePayment(payments.AuthorisePayment):
+    @workflow.run
+    async def run(self, request: payments.AuthoriseRequest) -> payments.Authorisation:
+        return await act("authorise", request, payments.Authorisation)  # type: ignore[no-any-return]
+
+
+@workflow.defn(name="payments.CapturePayment", sandboxed=False)
+class FakeCapturePayment(payments.CapturePayment):
+    @workflow.run
+    async def run(self, request: payments.CaptureRequest) -> payments.Capture:
+        return await act("capture", request, payments.Capture)  # type: ignore[no-any-return]
+
+
+@workflow.defn(name="payments.ReversePayment", sandboxed=False)
+class FakeReversePayment(payments.ReversePayment):
+    @workflow.run
+    async def run(self, undo: payments.Undo) -> payments.Reversed:
+        return await act("reverse", undo, payments.Reversed)  # type: ignore[no-any-return]
+
+
+@workflow.defn(name="shipping.PlanShipment", sandboxed=False)
+class FakePlanShipment(shipping.PlanShipment):
+    @workflow.run
+    async def run(self, request: shipping.PlanRequest) -> shipping.Plan:
+        await act("plan", request, dict)
+        planned = tuple(shipping.PlannedParcel(parcel, "budget", 400) for parcel in request.parcels)
+        return shipping.Plan(request.order_id, request.currency, planned)
+
+
+@workflow.defn(name="shipping.BookShipment", sandboxed=False)
+class FakeBookShipment(shipping.BookShipment):
+    @workflow.run
+    async def run(self, request: shipping.BookRequest) -> shipping.Booking:
+        number = request.planned.parcel.number
+        await act(f"book_{number}", request, dict)
+        return shipping.Booking(request.order_id, number, "budget", f"B-{request.order_id}-{number}")
+
+
+@workflow.defn(name="shipping.CancelShipment", sandboxed=False)
+class FakeCancelShipment(shipping.CancelShipment):
+    @workflow.run
+    async def run(self, undo: shipping.Undo) -> shipping.Cancelled:
+        return await act("cancel_shipment", undo, shipping.Cancelled)  # type: ignore[no-any-return]
+
+
+@workflow.defn(name="shipping.TrackShipment", sandboxed=False)
+class FakeTrackShipment(shipping.TrackShipment):
+    @workflow.run
+    async def run(self, request: shipping.TrackRequest) -> shipping.Delivery:
+        parent = workflow.info().parent
+        assert parent is not None
+        handle = workflow.get_external_workflow_handle(parent.workflow_id)
+        for state in (shipping.DeliveryState.PICKED_UP, shipping.DeliveryState.DELIVERED):
+            await workflow.sleep(timedelta(days=1))
+            now = shipping.Delivery(request.order_id, request.parcel, state, workflow.now())
+            await handle.signal(shipping.DELIVERY_PROGRESSED, now)
+        return now
+
+
+@dataclass
+class Fate:
+    """What becomes of one step of one order, one attempt after the other; afterwards it succeeds."""
+
+    refusals: list[ApplicationError] = field(default_factory=list)
+    hold: asyncio.Event | None = None
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class World:
+    """The outside of the orchestrator: what it asked for, in order, and what it is told."""
+
+    def __init__(self) -> None:
+        self.log: dict[str, list[str]] = {}
+        self.states: dict[str, list[State]] = {}
+        self.deliveries: dict[str, list[DeliveryState]] = {}
+        self.messages: dict[str, list[Message]] = {}
+        self._fates: dict[tuple[str, str], Fate] = {}
+
+    def fate(self, order_id: str, step: str) -> Fate:
+        return self._fates.setdefault((order_id, step), Fate())
+
+    def refuse(self, order_id: str, step: str, kind: str, *, times: int = 1, final: bool = True) -> None:
+        error = ApplicationError(f"{step} says no", type=kind, non_retryable=final)
+        self.fate(order_id, step).refusals = [error] * times
+
+    def hold(self, order_id: str, step: str) -> Fate:
+        fate = self.fate(order_id, step)
+        fate.hold = asyncio.Event()
+        return fate
+
+    def begun(self, order_id: str) -> list[str]:
+        return [line.split()[0] for line in self.log.get(order_id, []) if line.endswith(" begin")]
+
+    @activity.defn(name=STEP)
+    async def step(self, name: str, order_id: str) -> Any:
+        log = self.log.setdefault(order_id, [])
+        fate = self.fate(order_id, name)
+        log.append(f"{name} begin")
+        fate.begun.set()
+        if fate.hold is not None:
+            # A step under way does not hear of a cancellation: it takes effect, or not, when it is done.
+            await asyncio.shield(fate.hold.wait())
+        if fate.refusals:
+            log.append(f"{name} refused")
+            raise fate.refusals.pop(0)
+        log.append(f"{name} end")
+        return self._answer(name, order_id)
+
+    def _answer(self, name: str, order_id: str) -> Any:
+        two = (
+            inventory.ReservedLine("TEA-250", 2, "north", 500, 250),
+            inventory.ReservedLine("POT-1", 1, "south", 2000, 900),
+        )
+        expires = datetime.now(UTC) + timedelta(days=2)
+        match name:
+            case "reserve":
+                return inventory.Reservation(order_id, "EUR", 3000, two, (), expires)
+            case "reserve_part":
+                return inventory.Reservation(order_id, "EUR", 1000, two[:1], (inventory.Line("POT-1", 1),), expires)
+            case "commit":
+                return inventory.Committed(order_id, 3)
+            case "release":
+                return inventory.Released(order_id, 3)
+            case "authorise":
+                return payments.Authorisation(order_id, 3000, "EUR", "auth-1")
+            case "capture":
+                return payments.Capture(order_id, 3000, "EUR", "cap-1")
+            case "reverse":
+                return payments.Reversed(order_id, 3000, 0)
+            case "cancel_shipment":
+                return shipping.Cancelled(order_id, 2)
+            case _:
+                return {}
+
+    @activity.defn(name="orchestrator.record_state")
+    async def record_state(self, state: State) -> None:
+        self.states.setdefault(state.order_id, []).append(state)
+
+    @activity.defn(name="orchestrator.record_delivery")
+    async def record_delivery(self, state: DeliveryState) -> None:
+        self.deliveries.setdefault(state.order_id, []).append(state)
+
+    @activity.defn(name="orchestrator.send_message")
+    async def send_message(self, message: Message) -> None:
+        self.messages.setdefault(message.order_id, []).append(message)
+
+    def statuses(self, order_id: str) -> list[str]:
+        return [state.status.value for state in self.states[order_id]]
+
+
+@dataclass
+class Shop:
+    """Five workers on one server, and how to order."""
+
+    client: Client
+    world: World
+
+    async def order(self, **terms: Any) -> WorkflowHandle[Any, contract.Outcome]:
+        order = an_order(**terms)
+        return await self.client.start_workflow(
+            contract.FulfilOrder.run,
+            order,
+            id=contract.fulfil_id(order.order_id),
+            task_queue=contract.TASK_QUEUE,
+        )
+
+
+def an_order(**terms: Any) -> contract.Order:
+    usual: dict[str, Any] = {
+        "order_id": f"o-{uuid.uuid4().hex[:12]}",
+        "currency": "EUR",
+        "lines": (contract.OrderLine("TEA-250", 2), contract.OrderLine("POT-1", 1)),
+        "card_token": "tok_ok",
+        "address": contract.Address("A. Reader", "Main Street 1", "Delft", "2611", "NL"),
+        "email": "reader@example.org",
+    }
+    return contract.Order(**(usual | terms))
+
+
+@pytest.fixture
+def new_order() -> Callable[..., contract.Order]:
+    return an_order
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shop(time_skipping: WorkflowEnvironment) -> AsyncIterator[Shop]:
+    world = World()
+    client = time_skipping.client
+    async with AsyncExitStack() as stack:
+        for queue, workflows in (
+            ("inventory", [FakeReserveStock, FakeCommitStock, FakeReleaseStock]),
+            ("payments", [FakeAuthorisePayment, FakeCapturePayment, FakeReversePayment]),
+            ("shipping", [FakePlanShipment, FakeBookShipment, FakeCancelShipment, FakeTrackShipment]),
+        ):
+            await stack.enter_async_context(
+                Worker(client, task_queue=queue, workflows=workflows, activities=[world.step])
+            )
+        await stack.enter_async_context(
+            Worker(
+                client,
+                task_queue=contract.TASK_QUEUE,
+                workflows=[FulfilOrder, FollowDelivery],
+                activities=[world.record_state, world.record_delivery, world.send_message],
+            )
+        )
+        yield Shop(client, world)

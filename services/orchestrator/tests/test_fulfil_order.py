@@ -1,0 +1,306 @@
+"""FulfilOrder on the time-skipping server, with the callees faked on their real queues."""
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError, CancelledError
+
+from chassis.converter import INVALID_INPUT
+from chassis.testing.waiting import eventually
+from orchestrator import contract
+from orchestrator.contract import Status
+
+UNDO_OF = {"reserve": "release", "authorise": "reverse", "book_1": "cancel_shipment"}
+PATH = ["reserve", "authorise", "plan", "book_1", "book_2", "commit", "capture"]
+UNDONE = {
+    "reserve": ["release"],
+    "authorise": ["reverse", "release"],
+    "plan": ["reverse", "release"],
+    "book_1": ["cancel_shipment", "reverse", "release"],
+    "book_2": ["cancel_shipment", "reverse", "release"],
+    "commit": ["cancel_shipment", "reverse", "release"],
+    "capture": ["cancel_shipment", "reverse", "release"],
+}
+UNDOS = {"release", "reverse", "cancel_shipment"}
+
+
+def an_id() -> str:
+    return f"o-{uuid.uuid4().hex[:12]}"
+
+
+def undos(shop: Any, order_id: str) -> list[str]:
+    return [name for name in shop.world.begun(order_id) if name in UNDOS]
+
+
+def no_undo_overtook_a_step(shop: Any, order_id: str) -> bool:
+    log = shop.world.log[order_id]
+    first = next(index for index, line in enumerate(log) if line.split()[0] in UNDOS)
+    open_steps = {line.split()[0] for line in log[:first] if line.endswith("begin")}
+    open_steps -= {line.split()[0] for line in log[:first] if not line.endswith("begin")}
+    return not open_steps
+
+
+async def why_update_failed(handle: WorkflowHandle[Any, Any], update: Any, argument: Any) -> str | None:
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await handle.execute_update(update, argument)
+    assert isinstance(caught.value.cause, ApplicationError)
+    return caught.value.cause.type
+
+
+async def test_a_plain_order_is_fulfilled_over_three_queues(shop: Any) -> None:
+    order_id = an_id()
+    outcome = await (await shop.order(order_id=order_id)).result()
+    assert outcome == contract.Outcome(
+        order_id,
+        Status.FULFILLED,
+        total=3000,
+        tracking_numbers=(f"B-{order_id}-1", f"B-{order_id}-2"),
+    )
+    assert sorted(shop.world.begun(order_id)) == sorted(PATH)
+    assert shop.world.statuses(order_id) == [
+        "reserving",
+        "authorising",
+        "booking",
+        "committing",
+        "capturing",
+        "fulfilled",
+    ]
+    sequences = [state.sequence for state in shop.world.states[order_id]]
+    assert sequences == sorted(set(sequences))
+    assert [message.template for message in shop.world.messages[order_id]] == ["fulfilled"]
+
+
+async def test_a_partial_order_ends_as_partially_fulfilled(shop: Any) -> None:
+    outcome = await (await shop.order(allow_partial=True)).result()
+    assert (outcome.status, outcome.total) == (Status.PARTIALLY_FULFILLED, 1000)
+
+
+@pytest.mark.parametrize("step", PATH)
+async def test_a_refused_step_undoes_all_that_was_registered_in_reverse(shop: Any, step: str) -> None:
+    order_id = an_id()
+    shop.world.refuse(order_id, step, "declined")
+    outcome = await (await shop.order(order_id=order_id)).result()
+    assert (outcome.status, outcome.reason) == (Status.REJECTED, "declined")
+    assert undos(shop, order_id) == UNDONE[step]
+    assert no_undo_overtook_a_step(shop, order_id)
+    assert shop.world.statuses(order_id)[-2:] == ["compensating", "rejected"]
+    assert [message.template for message in shop.world.messages[order_id]] == ["rejected"]
+
+
+@pytest.mark.parametrize("step", PATH)
+async def test_what_nobody_foresaw_fails_the_order_after_the_undo(shop: Any, step: str) -> None:
+    order_id = an_id()
+    shop.world.refuse(order_id, step, "SomethingStrange")
+    outcome = await (await shop.order(order_id=order_id)).result()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "unforeseen")
+    assert "SomethingStrange" in (outcome.detail or "")
+    assert undos(shop, order_id) == UNDONE[step]
+
+
+@pytest.mark.parametrize("step", PATH)
+async def test_a_step_that_fails_for_a_while_is_repeated_and_nothing_is_undone(shop: Any, step: str) -> None:
+    order_id = an_id()
+    shop.world.refuse(order_id, step, "Flaky", times=3, final=False)
+    outcome = await (await shop.order(order_id=order_id)).result()
+    assert outcome.status is Status.FULFILLED
+    assert undos(shop, order_id) == []
+
+
+@pytest.mark.parametrize("step", [name for name in PATH if name != "capture"])
+async def test_a_customer_who_cancels_while_a_step_is_under_way_gets_all_undone_after_it(shop: Any, step: str) -> None:
+    order_id = an_id()
+    held = shop.world.hold(order_id, step)
+    handle = await shop.order(order_id=order_id)
+    await held.begun.wait()
+    await handle.execute_update(contract.FulfilOrder.cancel, contract.CancelRequest("changed my mind"))
+    held.hold.set()
+    outcome = await handle.result()
+    assert (outcome.status, outcome.reason, outcome.detail) == (Status.CANCELLED, "by_customer", "changed my mind")
+    assert undos(shop, order_id) == UNDONE[step]
+    assert no_undo_overtook_a_step(shop, order_id)
+
+
+@pytest.mark.parametrize("step", [name for name in PATH if name != "capture"])
+async def test_a_cancelled_workflow_ends_as_cancelled_after_the_undo(shop: Any, step: str) -> None:
+    order_id = an_id()
+    held = shop.world.hold(order_id, step)
+    handle = await shop.order(order_id=order_id)
+    await held.begun.wait()
+    await handle.cancel()
+    held.hold.set()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert undos(shop, order_id) == UNDONE[step]
+    assert no_undo_overtook_a_step(shop, order_id)
+    assert shop.world.statuses(order_id)[-1] == "cancelled"
+    assert [message.template for message in shop.world.messages[order_id]] == ["cancelled"]
+
+
+async def test_a_refusal_waits_for_its_sibling_before_the_first_undo(shop: Any) -> None:
+    order_id = an_id()
+    held = shop.world.hold(order_id, "plan")
+    shop.world.refuse(order_id, "authorise", "declined")
+    handle = await shop.order(order_id=order_id)
+    await held.begun.wait()
+    await eventually(lambda: "authorise refused" in shop.world.log[order_id])
+    held.hold.set()
+    assert (await handle.result()).status is Status.REJECTED
+    assert no_undo_overtook_a_step(shop, order_id)
+
+
+async def test_an_undo_is_cancelled_twice_and_runs_to_its_end(shop: Any) -> None:
+    order_id = an_id()
+    shop.world.refuse(order_id, "commit", "hold_expired")
+    held = shop.world.hold(order_id, "reverse")
+    handle = await shop.order(order_id=order_id)
+    await held.begun.wait()
+    await handle.cancel()
+    await handle.query(contract.FulfilOrder.progress)
+    await handle.cancel()
+    await handle.query(contract.FulfilOrder.progress)
+    held.hold.set()
+    outcome = await handle.result()
+    assert (outcome.status, outcome.reason) == (Status.REJECTED, "hold_expired")
+    assert undos(shop, order_id) == UNDONE["commit"]
+    assert {"reverse end", "release end"} <= set(shop.world.log[order_id])
+
+
+@pytest.mark.parametrize("step", ["release", "reverse", "cancel_shipment"])
+async def test_an_undo_that_fails_is_repeated_until_it_succeeds(shop: Any, step: str) -> None:
+    order_id = an_id()
+    shop.world.refuse(order_id, "commit", "hold_expired")
+    shop.world.refuse(order_id, step, "Broken", times=3)
+    outcome = await (await shop.order(order_id=order_id)).result()
+    assert outcome.status is Status.REJECTED
+    assert f"{step} end" in shop.world.log[order_id]
+    assert shop.world.log[order_id].count(f"{step} refused") == 3
+
+
+async def test_after_the_pivot_a_cancellation_is_refused_and_temporals_is_ignored(shop: Any) -> None:
+    order_id = an_id()
+    held = shop.world.hold(order_id, "capture")
+    handle = await shop.order(order_id=order_id)
+    await held.begun.wait()
+    refused = await why_update_failed(handle, contract.FulfilOrder.cancel, contract.CancelRequest())
+    assert refused == contract.Refusal.TOO_LATE_TO_CANCEL
+    await handle.cancel()
+    held.hold.set()
+    assert (await handle.result()).status is Status.FULFILLED
+    assert undos(shop, order_id) == []
+
+
+async def test_an_approved_order_goes_on(shop: Any) -> None:
+    handle = await shop.order(approval_threshold=100)
+    await _until(handle, Status.AWAITING_APPROVAL)
+    decision = contract.Decision(approved=True, approver="mara")
+    await handle.execute_update(contract.FulfilOrder.decide, decision)
+    assert (await handle.result()).status is Status.FULFILLED
+    assert (await handle.query(contract.FulfilOrder.progress)).decision == decision
+
+
+async def test_a_refused_approval_rejects_the_order(shop: Any) -> None:
+    handle = await shop.order(approval_threshold=100)
+    await _until(handle, Status.AWAITING_APPROVAL)
+    await handle.execute_update(contract.FulfilOrder.decide, contract.Decision(False, "mara", "too dear"))
+    outcome = await handle.result()
+    assert (outcome.status, outcome.reason) == (Status.REJECTED, contract.Refusal.APPROVAL_REFUSED)
+    assert outcome.detail == "mara refused it: too dear"
+
+
+async def test_nobody_approves_for_a_day_and_the_order_is_rejected(shop: Any) -> None:
+    order_id = an_id()
+    outcome = await (await shop.order(order_id=order_id, approval_threshold=100)).result()
+    assert (outcome.status, outcome.reason) == (Status.REJECTED, contract.Refusal.APPROVAL_TIMED_OUT)
+    assert undos(shop, order_id) == ["release"]
+
+
+async def test_a_customer_cancels_while_the_order_waits_for_its_approver(shop: Any) -> None:
+    handle = await shop.order(approval_threshold=100)
+    await _until(handle, Status.AWAITING_APPROVAL)
+    await handle.execute_update(contract.FulfilOrder.cancel, contract.CancelRequest())
+    assert (await handle.result()).status is Status.CANCELLED
+
+
+async def test_an_approval_is_refused_where_nobody_waits_for_one(shop: Any) -> None:
+    order_id = an_id()
+    held = shop.world.hold(order_id, "commit")
+    handle = await shop.order(order_id=order_id)
+    await held.begun.wait()
+    refused = await why_update_failed(handle, contract.FulfilOrder.decide, contract.Decision(True, "mara"))
+    assert refused == contract.Refusal.NOT_AWAITING_APPROVAL
+    held.hold.set()
+    assert (await handle.result()).status is Status.FULFILLED
+
+
+@pytest.mark.parametrize(("expected", "status"), [(3000, Status.FULFILLED), (2999, Status.REJECTED)])
+async def test_another_price_than_expected_rejects_the_order(shop: Any, expected: int, status: Status) -> None:
+    outcome = await (await shop.order(expected_total=expected)).result()
+    assert outcome.status is status
+    assert status is Status.FULFILLED or outcome.reason == contract.Refusal.PRICE_CHANGED
+
+
+async def test_the_delivery_is_followed_and_a_review_asked_for_a_month_later(shop: Any) -> None:
+    order_id = an_id()
+    await (await shop.order(order_id=order_id)).result()
+    follow = shop.client.get_workflow_handle(contract.follow_id(order_id), result_type=contract.Deliveries)
+    deliveries = await follow.result()
+    assert [(parcel.parcel, parcel.state) for parcel in deliveries.parcels] == [(1, "delivered"), (2, "delivered")]
+    assert [message.template for message in shop.world.messages[order_id]] == ["fulfilled", "review"]
+    last = shop.world.deliveries[order_id][-1]
+    assert [parcel["state"] for parcel in last.parcels] == ["delivered", "delivered"]
+    description = await follow.describe()
+    assert (description.close_time - description.start_time).days >= 32
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {},
+        {"quantity": 1.5},
+        {"quantity": True},
+        {"quantity": -1},
+        {"quantity": "2"},
+        {"lines": []},
+        {"order_id": 7},
+    ],
+)
+async def test_a_workflow_started_with_nonsense_fails_clearly_and_the_worker_lives(
+    shop: Any, nonsense: dict[str, Any]
+) -> None:
+    order_id = an_id()
+    body: dict[str, Any] = {
+        "order_id": order_id,
+        "currency": "EUR",
+        "lines": [{"sku": "TEA-250", "quantity": nonsense.get("quantity", 1)}],
+        "card_token": "tok_ok",
+        "address": {"name": "a", "street": "b", "city": "c", "postcode": "d", "country": "NL"},
+        "email": "a@example.org",
+    } | {name: value for name, value in nonsense.items() if name != "quantity"}
+    if not nonsense:
+        body = {"utter": "nonsense"}
+    handle = await shop.client.start_workflow(
+        "orchestrator.FulfilOrder", body, id=contract.fulfil_id(order_id), task_queue=contract.TASK_QUEUE
+    )
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.type == INVALID_INPUT
+    assert (await (await shop.order()).result()).status is Status.FULFILLED
+
+
+async def test_thirty_orders_side_by_side_are_all_fulfilled(shop: Any) -> None:
+    handles = [await shop.order() for _ in range(30)]
+    outcomes = await asyncio.gather(*(handle.result() for handle in handles))
+    assert {outcome.status for outcome in outcomes} == {Status.FULFILLED}
+
+
+async def _until(handle: WorkflowHandle[Any, Any], status: Status) -> None:
+    async def there() -> bool:
+        progress = await handle.query(contract.FulfilOrder.progress)
+        return progress.status is status
+
+    await eventually(there)

@@ -1,0 +1,118 @@
+"""Workflows that run today are finished by the code of tomorrow.
+
+``PAYMENTS_RECORD=1 pytest tests/test_replay.py`` writes the histories anew. Do that for a new shape of a workflow,
+under a new name, and keep the old ones for as long as such workflows may run.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Replayer
+
+from chassis.converter import DATA_CONVERTER
+from payments import contract
+from payments.contract import CaptureRequest, Undo
+from payments.workflows.authorise_payment import AuthorisePayment
+from payments.workflows.capture_payment import CapturePayment
+from payments.workflows.reverse_payment import ReversePayment
+
+from .conftest import World, new_order, request_for, serving
+from .fake_gateway import Trouble
+
+HISTORIES = Path(__file__).parent / "histories"
+WORKFLOWS = [AuthorisePayment, CapturePayment, ReversePayment]
+
+
+def _replayer() -> Replayer:
+    return Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER)
+
+
+async def _authorised(world: World, client: Client, order_id: str, card_token: str = "tok_ok") -> str:
+    name = contract.authorise_id(order_id)
+    await client.execute_workflow(
+        AuthorisePayment.run,
+        request_for(order_id, card_token=card_token),
+        id=name,
+        task_queue=contract.TASK_QUEUE,
+    )
+    return name
+
+
+async def _declined(world: World, client: Client, order_id: str) -> str:
+    with pytest.raises(WorkflowFailureError):
+        await _authorised(world, client, order_id, "tok_declined")
+    return contract.authorise_id(order_id)
+
+
+async def _authorised_at_the_second_attempt(world: World, client: Client, order_id: str) -> str:
+    world.outside.trouble["authorisations"] = [Trouble.ERROR_BEFORE_EFFECT]
+    return await _authorised(world, client, order_id)
+
+
+async def _captured(world: World, client: Client, order_id: str) -> str:
+    await world.activities.authorise(request_for(order_id))
+    name = contract.capture_id(order_id)
+    await client.execute_workflow(CapturePayment.run, CaptureRequest(order_id), id=name, task_queue=contract.TASK_QUEUE)
+    return name
+
+
+async def _voided(world: World, client: Client, order_id: str) -> str:
+    name = contract.reverse_id(order_id)
+    await client.execute_workflow(
+        ReversePayment.run, Undo(order_id, "recorded"), id=name, task_queue=contract.TASK_QUEUE
+    )
+    return name
+
+
+async def _refunded(world: World, client: Client, order_id: str) -> str:
+    await world.activities.authorise(request_for(order_id))
+    await world.activities.capture(CaptureRequest(order_id))
+    return await _voided(world, client, order_id)
+
+
+SCENARIOS: dict[str, Callable[[World, Client, str], Awaitable[str]]] = {
+    "authorise_authorised": _authorised,
+    "authorise_declined": _declined,
+    "authorise_retried": _authorised_at_the_second_attempt,
+    "capture_captured": _captured,
+    "reverse_voided": _voided,
+    "reverse_refunded": _refunded,
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_history_of_today_replays(name: str, world: World, time_skipping: WorkflowEnvironment) -> None:
+    async with serving(world, time_skipping) as client:
+        workflow_id = await SCENARIOS[name](world, client, new_order())
+        history = await client.get_workflow_handle(workflow_id).fetch_history()
+    await _replayer().replay_workflow(history)
+    if os.environ.get("PAYMENTS_RECORD"):
+        record = {"workflow_id": workflow_id, "history": _anonymous(json.loads(history.to_json()))}
+        (HISTORIES / f"{name}.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _anonymous(history: Any) -> Any:
+    """Without the name of the machine that recorded it, and the paths on it."""
+    if isinstance(history, dict):
+        return {
+            key: "recorded" if key in ("identity", "stackTrace") else _anonymous(value)
+            for key, value in history.items()
+        }
+    return [_anonymous(item) for item in history] if isinstance(history, list) else history
+
+
+@pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
+async def test_a_recorded_history_replays(path: Path) -> None:
+    record = json.loads(await asyncio.to_thread(path.read_text))
+    await _replayer().replay_workflow(WorkflowHistory.from_json(record["workflow_id"], record["history"]))
+
+
+def test_every_scenario_is_recorded() -> None:
+    assert {path.stem for path in HISTORIES.glob("*.json")} >= set(SCENARIOS)

@@ -1,0 +1,193 @@
+"""What shipping was told of parcels under way: carriers' events, and the silences between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shipping.contract import DeliveryState
+from shipping.delivery import Event, Sighting, fold
+from shipping.store import ParcelRow
+from shipping.tables import carrier_events, escalations, parcels
+
+OURS = "(waybill)"
+"""Source of the one event that no carrier reports, a parcel given up. No carrier can have that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a carrier says happened to the parcel of a booking's key."""
+
+    carrier: str
+    event_id: str
+    key: str
+    tracking_number: str
+    state: DeliveryState
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A time in which nothing was heard of a parcel, and what asking brought."""
+
+    at: datetime
+    """By the tracking workflow's clock: a repeated attempt has the same."""
+    silent_since: datetime
+    detail: str
+
+
+class Reports:
+    """The tables of events and silences behind methods that each are one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Use an engine; nothing connects yet."""
+        self._engine = engine
+
+    async def add(self, report: Report) -> bool:
+        """Store what a carrier reports of a parcel, ours or not. A repeat is not stored again.
+
+        Returns:
+            Whether it was news.
+        """
+        async with self._engine.begin() as connection:
+            known = await self._lock(connection, report.key)
+            # Whoever tracks a parcel of ours is still to be told; for others there is nobody to tell.
+            return await self._add(connection, report, told=not known)
+
+    async def sighting(self, parcel: ParcelRow) -> Sighting:
+        """Where a parcel is."""
+        return (await self.sightings([parcel]))[parcel.key]
+
+    async def sightings(self, wanted: Sequence[ParcelRow]) -> dict[str, Sighting]:
+        """Where parcels are, by their keys."""
+        async with self._engine.connect() as connection:
+            return await self._sightings(connection, wanted)
+
+    async def record_silence(
+        self, parcel: ParcelRow, silence: Silence, reports: Sequence[Report], *, give_up_at: int | None
+    ) -> Sighting:
+        """Record a silence and what asking the carrier brought.
+
+        Args:
+            parcel: The parcel.
+            silence: What is recorded, once for each ``at``.
+            reports: What the carrier said when asked.
+            give_up_at: Count the parcel as lost if there still are only so many events; None to wait on.
+
+        Returns:
+            Where the parcel is now.
+        """
+        async with self._engine.begin() as connection:
+            await self._lock(connection, parcel.key)
+            news = [report for report in reports if await self._add(connection, report, told=True)]
+            await connection.execute(
+                insert(escalations)
+                .values(
+                    order_id=parcel.order_id,
+                    parcel=parcel.parcel,
+                    at=silence.at,
+                    silent_since=silence.silent_since,
+                    news=len(news),
+                    detail=silence.detail,
+                )
+                .on_conflict_do_nothing()
+            )
+            seen = (await self._sightings(connection, [parcel]))[parcel.key]
+            if give_up_at is None or seen.events > give_up_at:
+                return seen
+            lost = Report(OURS, parcel.key, parcel.key, parcel.tracking_number or "", DeliveryState.LOST, silence.at)
+            await self._add(connection, lost, told=True)
+            return (await self._sightings(connection, [parcel]))[parcel.key]
+
+    async def untold(self, limit: int = 200) -> dict[tuple[str, int], int]:
+        """Parcels of whose news their tracking workflow was not told.
+
+        Returns:
+            By order and number of the parcel, the last of its untold events.
+        """
+        last = func.max(carrier_events.c.seq)
+        query = (
+            select(parcels.c.order_id, parcels.c.parcel, last)
+            .join(carrier_events, and_(carrier_events.c.key == parcels.c.key, ~carrier_events.c.told))
+            .group_by(parcels.c.order_id, parcels.c.parcel)
+            .order_by(last)
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            return {(row[0], row[1]): row[2] for row in await connection.execute(query)}
+
+    async def mark_told(self, order_id: str, parcel: int, seq: int) -> None:
+        """Note that a parcel's workflow was told to look, or is not there and will look when it starts.
+
+        Args:
+            order_id: The order.
+            parcel: Its number.
+            seq: The last event that was stored when it was told.
+        """
+        key = select(parcels.c.key).where(parcels.c.order_id == order_id, parcels.c.parcel == parcel)
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(carrier_events)
+                .where(
+                    carrier_events.c.key == key.scalar_subquery(), carrier_events.c.seq <= seq, ~carrier_events.c.told
+                )
+                .values(told=True)
+            )
+
+    async def silences(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """Silences in the order in which they were recorded.
+
+        Args:
+            after: The id after which the page begins.
+            limit: Most of them.
+        """
+        query = select(escalations).where(escalations.c.id > after).order_by(escalations.c.id).limit(limit)
+        async with self._engine.connect() as connection:
+            return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+    @staticmethod
+    async def _lock(connection: AsyncConnection, key: str) -> bool:
+        """Lock a parcel, so that its events are stored one after the other.
+
+        Returns:
+            Whether it is ours.
+        """
+        query = select(parcels.c.key).where(parcels.c.key == key).with_for_update()
+        return (await connection.execute(query)).one_or_none() is not None
+
+    @staticmethod
+    async def _add(connection: AsyncConnection, report: Report, *, told: bool) -> bool:
+        stored = await connection.execute(
+            insert(carrier_events)
+            .values(
+                carrier=report.carrier,
+                event_id=report.event_id,
+                key=report.key,
+                tracking_number=report.tracking_number,
+                state=report.state,
+                at=report.at,
+                told=told,
+            )
+            .on_conflict_do_nothing()
+            .returning(carrier_events.c.seq)
+        )
+        return stored.one_or_none() is not None
+
+    @staticmethod
+    async def _sightings(connection: AsyncConnection, wanted: Sequence[ParcelRow]) -> dict[str, Sighting]:
+        carriers = {parcel.key: {parcel.carrier, OURS} for parcel in wanted}
+        found: dict[str, list[Event]] = {key: [] for key in carriers}
+        rows = await connection.execute(
+            select(carrier_events.c.key, carrier_events.c.carrier, carrier_events.c.state, carrier_events.c.at)
+            .where(carrier_events.c.key.in_(carriers))
+            .order_by(carrier_events.c.seq)
+        )
+        for row in rows:
+            # Another carrier may report what it likes: the parcel is not with it.
+            if row.carrier in carriers[row.key]:
+                found[row.key].append(Event(DeliveryState(row.state), row.at))
+        return {key: fold(events) for key, events in found.items()}

@@ -1,0 +1,143 @@
+"""TrackShipment: follows one parcel, for months if need be."""
+
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.exceptions import ApplicationError
+from temporalio.workflow import ActivityCancellationType
+
+from shipping import contract
+from shipping.workflows.arguments import ARGUMENT_MISSING, expect
+
+with workflow.unsafe.imports_passed_through():
+    from shipping.activities import Activities, Ask, Look
+    from shipping.delivery import Progress, Sighting
+
+RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=0.2),
+    maximum_interval=timedelta(seconds=10),
+    non_retryable_error_types=[contract.Refusal.NOT_BOOKED, contract.Refusal.SHIPMENT_CANCELLED],
+)
+
+
+PROGRESS = "progress"
+"""Key of the memo that one run leaves to the next."""
+
+
+@workflow.defn(
+    name="shipping.TrackShipment",
+    versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+    failure_exception_types=ARGUMENT_MISSING,
+)
+class TrackShipment(contract.TrackShipment):
+    """Looks at what is stored when it starts and whenever it is told to; asks the carrier when it hears nothing."""
+
+    def __init__(self) -> None:
+        """Begin with a look."""
+        self._look_again = True
+
+    @workflow.signal(name=contract.LOOK_AGAIN)
+    def look_again(self) -> None:
+        """Something new is stored. The signal carries no state: signals may come twice, late, or not at all."""
+        self._look_again = True
+
+    @workflow.run
+    async def run(self, request: contract.TrackRequest) -> contract.Delivery:
+        """Follow the parcel to its last state.
+
+        Args:
+            request: Which parcel, and the limits of patience.
+
+        Raises:
+            ActivityError: Caused by an application error of type ``not_booked`` or ``shipment_cancelled``.
+        """
+        expect(request, contract.TrackRequest)
+        now = workflow.now()
+        # An earlier run leaves where it was in the memo: the contract's argument stays what the caller gave.
+        known = workflow.memo_value(PROGRESS, default=None, type_hint=Progress) or Progress(Sighting(), now, now)
+        while known.seen.state not in contract.FINAL_STATES:
+            if await self._silent_until(_next(request, known)):
+                known = await self._ask(request, known)
+            else:
+                # Before the look, so that a signal during it leads to another.
+                self._look_again = False
+                seen = await workflow.execute_activity_method(
+                    Activities.look,
+                    Look(request.order_id, request.parcel),
+                    start_to_close_timeout=timedelta(seconds=10),
+                    retry_policy=RETRY,
+                )
+                known = await self._learn(request, known, seen)
+            if workflow.info().is_continue_as_new_suggested() and known.seen.state not in contract.FINAL_STATES:
+                # A signal in between is not lost: the next run begins with a look.
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(request, memo={PROGRESS: known})
+        return _delivery(request, known.seen)
+
+    async def _silent_until(self, deadline: datetime) -> bool:
+        """Wait for news, or for the deadline. An event ends the timer; the next one starts from it."""
+        if self._look_again:
+            return False
+        try:
+            await workflow.wait_condition(
+                lambda: self._look_again, timeout=max(deadline - workflow.now(), timedelta(0))
+            )
+        except TimeoutError:
+            return True
+        return False
+
+    async def _ask(self, request: contract.TrackRequest, known: Progress) -> Progress:
+        now = workflow.now()
+        seen = await workflow.execute_activity_method(
+            Activities.ask,
+            Ask(
+                request.order_id,
+                request.parcel,
+                at=now,
+                silent_since=known.heard,
+                events=known.seen.events,
+                give_up=now >= known.heard + timedelta(seconds=request.lost_seconds),
+            ),
+            # One call to the carrier of 5 s, and the database.
+            start_to_close_timeout=timedelta(seconds=15),
+            retry_policy=RETRY,
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+        return await self._learn(request, Progress(known.seen, known.heard, asked=workflow.now()), seen)
+
+    async def _learn(self, request: contract.TrackRequest, known: Progress, seen: Sighting) -> Progress:
+        """Take in what was seen; more events than before are news, whatever they say. Tell the parent of a change."""
+        if seen.events > known.seen.events:
+            now = workflow.now()
+            if seen.state != known.seen.state:
+                await _tell_parent(_delivery(request, seen))
+            return Progress(seen, heard=now, asked=now)
+        return known
+
+
+def _next(request: contract.TrackRequest, known: Progress) -> datetime:
+    """When to ask the carrier if nothing is heard."""
+    return min(
+        known.asked + timedelta(seconds=request.silence_seconds),
+        known.heard + timedelta(seconds=request.lost_seconds),
+    )
+
+
+def _delivery(request: contract.TrackRequest, seen: Sighting) -> contract.Delivery:
+    return contract.Delivery(
+        request.order_id, request.parcel, contract.DeliveryState(seen.state), seen.at or workflow.now()
+    )
+
+
+async def _tell_parent(delivery: contract.Delivery) -> None:
+    parent = workflow.info().parent
+    if parent is None:
+        return
+    # Without a run id: a parent that continued as new is still the parent.
+    handle = workflow.get_external_workflow_handle(parent.workflow_id)
+    try:
+        await handle.signal(contract.DELIVERY_PROGRESSED, delivery)
+    except ApplicationError as error:
+        # The parent may be gone; the parcel is followed all the same, and our books keep its state.
+        workflow.logger.info("the parent was not told: %s", error)

@@ -1,0 +1,1 @@
+"""A day at the shop: sample orders of every kind, on a stack of this machine."""

@@ -1,0 +1,31 @@
+"""One database and one role for each service, which no other service's role can open."""
+
+from collections.abc import Mapping
+
+import psycopg
+from psycopg import sql
+
+SUPERUSER = "postgres"
+
+
+async def ensure(port: int, passwords: Mapping[str, str]) -> None:
+    """Make what is missing, and set the passwords.
+
+    Args:
+        port: Of a PostgreSQL server on loopback that trusts its superuser.
+        passwords: Of each role; role and database are called alike.
+
+    Raises:
+        psycopg.Error: If the server does not do it.
+    """
+    address = f"postgresql://{SUPERUSER}@127.0.0.1:{port}/postgres"
+    async with await psycopg.AsyncConnection.connect(address, autocommit=True) as server:
+        for name, password in passwords.items():
+            identifier = sql.Identifier(name)
+            role = await server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
+            verb = sql.SQL("ALTER ROLE" if await role.fetchone() else "CREATE ROLE")
+            await server.execute(sql.SQL("{} {} LOGIN PASSWORD {}").format(verb, identifier, sql.Literal(password)))
+            database = await server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
+            if not await database.fetchone():
+                await server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
+            await server.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(identifier))
