@@ -96,7 +96,8 @@ class Shop:
             case Step("release", order):
                 return await self.store.release(self.name(order), "property")
             case Step(_, order):
-                return await self._run_out(self.name(order))
+                await self._run_out(self.name(order))
+                return None
             case Expire(limit):
                 return await self.store.release_expired(limit)
 

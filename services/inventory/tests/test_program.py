@@ -44,8 +44,7 @@ async def test_the_program_serves_an_order_and_drains(
                 except aiohttp.ClientConnectionError:
                     return False
 
-            check: Callable[[], Awaitable[bool]] = ready
-            await eventually(check)
+            await eventually(ready)
             request = ReserveRequest(f"A-{uuid.uuid4().hex}", "EUR", (Line(sku, 1),))
             reservation = await dev_server.client.execute_workflow(
                 contract.ReserveStock.run,

@@ -1,7 +1,7 @@
 """Histories that were recorded must replay, or workflows under way break when this version is rolled out.
 
-``RECORD_HISTORIES=1 pytest tests/test_workflows.py`` records them anew; keep the old ones beside (``reserve_stock_1.json``)
-for as long as workflows of their kind may run.
+``RECORD_HISTORIES=1 pytest tests/test_workflows.py`` records them anew. Keep the old ones beside, under names of their
+own (``reserve_stock_1.json``), for as long as workflows of their kind may run.
 """
 
 from pathlib import Path

@@ -15,6 +15,8 @@ Stocked = Callable[..., Awaitable[str]]
 Shelf = Callable[[str], Awaitable[dict[str, tuple[int, int]]]]
 RunOut = Callable[[str], Awaitable[None]]
 
+MOVE = "INSERT INTO movements (kind, reference, sku, warehouse, quantity)"
+
 
 def order(*lines: tuple[str, int], currency: str = "EUR", partial: bool = False) -> ReserveRequest:
     asked = tuple(Line(sku, quantity) for sku, quantity in lines)
@@ -209,8 +211,9 @@ async def test_a_receipt_counts_once(books: Books, stocked: Stocked, shelf: Shel
         "DELETE FROM stock",
         "UPDATE movements SET quantity = quantity + 1",
         "DELETE FROM movements",
-        "INSERT INTO movements (kind, reference, sku, warehouse, quantity) SELECT 'commit', 'x', sku, 'east', -9 FROM stock",
-        "INSERT INTO movements (kind, reference, sku, warehouse, quantity) SELECT 'receipt', 'x', sku, 'east', -1 FROM stock",
+        f"{MOVE} SELECT 'commit', 'x', sku, 'east', -9 FROM stock",
+        f"{MOVE} SELECT 'receipt', 'x', sku, 'east', -1 FROM stock",
+        f"{MOVE} SELECT 'receipt', 'x', sku, 'nowhere', 1 FROM stock",
     ],
 )
 async def test_the_database_refuses_units_that_appear_or_vanish(

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 from temporalio.workflow import ActivityCancellationType
 
+from chassis.guard import ArgumentGuard
 from orchestrator import contract
 from orchestrator.activities import Message
 from orchestrator.contracts import inventory, payments, shipping
@@ -245,10 +246,9 @@ def new_order() -> Callable[..., contract.Order]:
     return an_order
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shop(time_skipping: WorkflowEnvironment) -> AsyncIterator[Shop]:
+@asynccontextmanager
+async def open_shop(client: Client) -> AsyncIterator[Shop]:
     world = World()
-    client = time_skipping.client
     async with AsyncExitStack() as stack:
         for queue, workflows in (
             ("inventory", [FakeReserveStock, FakeCommitStock, FakeReleaseStock]),
@@ -264,6 +264,21 @@ async def shop(time_skipping: WorkflowEnvironment) -> AsyncIterator[Shop]:
                 task_queue=contract.TASK_QUEUE,
                 workflows=[FulfilOrder, FollowDelivery],
                 activities=[world.record_state, world.record_delivery, world.send_message],
+                interceptors=[ArgumentGuard()],
             )
         )
         yield Shop(client, world)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shop(dev_server: WorkflowEnvironment) -> AsyncIterator[Shop]:
+    """On a real server: a step can be held for as long as a test likes without a clock that jumps."""
+    async with open_shop(dev_server.client) as shop:
+        yield shop
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def patient_shop(time_skipping: WorkflowEnvironment) -> AsyncIterator[Shop]:
+    """On the server whose clock jumps, for waits of days."""
+    async with open_shop(time_skipping.client) as shop:
+        yield shop

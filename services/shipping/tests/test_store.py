@@ -4,9 +4,12 @@ from dataclasses import replace
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from shipping.contract import DeliveryState, booking_key
+from shipping.contract import FINAL_STATES, DeliveryState, booking_key
+from shipping.delivery import RANK
 from shipping.store import ParcelState, ShipmentCancelled
 from shipping.tables import METADATA
 
@@ -133,3 +136,24 @@ async def test_untold_news_is_that_of_our_parcels_until_it_is_told(world: World)
     assert later[order_id, 1] > untold[order_id, 1]
     await world.reports.mark_told(order_id, 1, later[order_id, 1])
     assert await world.reports.untold() == {}
+
+
+@given(arrivals=st.lists(st.tuples(st.sampled_from(DeliveryState), st.integers(1, 4)), min_size=1, max_size=10))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_events_in_any_order_with_repeats_never_move_a_parcel_backwards(
+    world: World, arrivals: list[tuple[DeliveryState, int]]
+) -> None:
+    row = await world.booked(new_order())
+    before = await world.reports.sighting(row)
+    ids: set[str] = set()
+    for state, number in arrivals:
+        event_id = f"{row.order_id}-{number}"
+        news = await world.reports.add(report_of(row, state, event_id=event_id))
+        after = await world.reports.sighting(row)
+        assert news == (event_id not in ids)
+        assert RANK[after.state] >= RANK[before.state]
+        if not news or before.state in FINAL_STATES:
+            assert (after.state, after.at) == (before.state, before.at)
+        ids.add(event_id)
+        before = after
+    assert before.events == len(ids)

@@ -149,6 +149,15 @@ class _Reader:
                 yield Step(_at(event), inner, self.queue, failed.identity, f"workflow task failed: {said}")
             case EventType.EVENT_TYPE_MARKER_RECORDED:
                 yield from self._local_activity(event, inner)
+            case number if number in ENDS:
+                yield from self._end(event)
+            case _:
+                yield from self._activity(event, inner)
+                yield from self._from_outside(event, inner)
+
+    def _from_outside(self, event: HistoryEvent, inner: int) -> Iterator[Step]:
+        """What time, or somebody else, does to the workflow."""
+        match event.event_type:
             case EventType.EVENT_TYPE_TIMER_STARTED:
                 length = event.timer_started_event_attributes.start_to_fire_timeout.ToTimedelta()
                 yield self._moment(_at(event), f"waits, for {_duration(length)} at most", inner)
@@ -163,10 +172,6 @@ class _Reader:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
                 asked = event.workflow_execution_cancel_requested_event_attributes
                 yield Step(_at(event), inner, self.queue, asked.identity, f"cancellation asked for: {asked.cause}")
-            case number if number in ENDS:
-                yield from self._end(event)
-            case _:
-                yield from self._activity(event, inner)
 
     def _activity(self, event: HistoryEvent, depth: int) -> Iterator[Step]:
         match event.event_type:
@@ -220,8 +225,8 @@ def _at(event: HistoryEvent) -> datetime:
 
 
 def _why(failure: Failure) -> str:
-    """The innermost cause, which is the one that somebody meant."""
-    while failure.HasField("cause"):
+    """The application's own word, without Temporal's wrappings around it and the program's own causes below it."""
+    while failure.HasField("cause") and not failure.HasField("application_failure_info"):
         failure = failure.cause
     kind = failure.application_failure_info.type
     return f"{kind}: {failure.message}" if kind else failure.message

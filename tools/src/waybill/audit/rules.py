@@ -80,7 +80,7 @@ def judge(books: Books, now: datetime, stuck_after: timedelta = STUCK_AFTER) -> 
 
 def judge_shelf(shelf: Discrepancy) -> Violation:
     """A shelf that does not fit its movements and holds, as a violation."""
-    text = f"{shelf.on_hand} on hand and {shelf.held} held, but movements say {shelf.moved} and holds say {shelf.lines}"
+    text = f"{shelf.on_hand} on hand, {shelf.held} held, but movements say {shelf.moved}, holds say {shelf.lines}"
     return Violation(f"{shelf.sku} in {shelf.warehouse}", "stock", text)
 
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 async def eventually(check: Callable[[], Awaitable[T]], *, timeout: float = 30) -> T: ...
 @overload
 async def eventually(check: Callable[[], T], *, timeout: float = 30) -> T: ...
-async def eventually(check: Callable[[], Awaitable[T]] | Callable[[], T], *, timeout: float = 30) -> T:  # noqa: ASYNC109 - it waits for a condition, not for one call
+async def eventually(check: Callable[[], Awaitable[T]] | Callable[[], T], *, timeout: float = 30) -> T:
     """Ask again and again until the answer is true.
 
     Args:

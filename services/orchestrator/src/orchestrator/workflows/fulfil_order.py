@@ -11,8 +11,9 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 from orchestrator.workflows.saga import settle, step, undo, uninterrupted
 
-# Contracts are data, and are passed through so that a ``datetime`` in them is the real one: the sandbox's stand-in for
-# it is no type that the converter knows.
+# Contracts are data. They are passed through so that a ``datetime`` in them is the real one: the sandbox's stand-in for
+# it is no type that the converter knows. ``from package import module`` still makes a copy of the module for the
+# sandbox, so members of its enums are compared by value.
 with workflow.unsafe.imports_passed_through():
     from orchestrator import contract
     from orchestrator.activities import Activities, Message
@@ -221,7 +222,7 @@ class FulfilOrder(contract.FulfilOrder):
         """Undo, tell, and end: with a result or, if Temporal cancelled, as cancelled."""
         operator = workflow.cancellation_reason()
         outcome = await uninterrupted(self._unwind(stop_of(error, self._cancellation, operator)))
-        if outcome.status is Status.CANCELLED and workflow.cancellation_reason() is not None:
+        if outcome.status == Status.CANCELLED and workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError
         return outcome
 
@@ -268,7 +269,7 @@ class FulfilOrder(contract.FulfilOrder):
     def _decide_validator(self, decision: contract.Decision) -> None:
         if self._decision == decision:
             return
-        if self._status is not Status.AWAITING_APPROVAL or self._decision is not None or self._cancellation is not None:
+        if self._status != Status.AWAITING_APPROVAL or self._decision is not None or self._cancellation is not None:
             raise ApplicationError(
                 f"The order is {self._status} and does not wait for an approval.",
                 type=contract.Refusal.NOT_AWAITING_APPROVAL,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError, is_cancelled_exception
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 ArgumentT = TypeVar("ArgumentT")
@@ -61,7 +61,7 @@ async def settle(tasks: Sequence["asyncio.Task[Any]"]) -> None:
         await uninterrupted(_ended(tasks))
     failures = [failure for task in tasks if (failure := _failure(task)) is not None]
     for failure in failures:
-        if not isinstance(failure, asyncio.CancelledError):
+        if not (isinstance(failure, asyncio.CancelledError) or is_cancelled_exception(failure)):
             raise failure
     if failures:
         raise failures[0]

@@ -1,4 +1,8 @@
-"""Shipping's workflows, one module each."""
+"""Shipping's workflows, one module each.
+
+None names a versioning behaviour: a server refuses the tasks of a workflow that does while its worker runs without
+worker versioning. With it, PINNED is right for all but TrackShipment, which lives for months: AUTO_UPGRADE.
+"""
 
 from shipping.workflows.book_shipment import BookShipment
 from shipping.workflows.cancel_shipment import CancelShipment

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
 from shipping import contract
@@ -21,7 +21,6 @@ RETRY = RetryPolicy(
 
 @workflow.defn(
     name="shipping.BookShipment",
-    versioning_behavior=VersioningBehavior.PINNED,
     failure_exception_types=ARGUMENT_MISSING,
 )
 class BookShipment(contract.BookShipment):

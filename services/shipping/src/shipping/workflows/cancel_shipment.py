@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
 from shipping import contract
@@ -17,7 +17,6 @@ RETRY = RetryPolicy(initial_interval=timedelta(seconds=0.2), maximum_interval=ti
 
 @workflow.defn(
     name="shipping.CancelShipment",
-    versioning_behavior=VersioningBehavior.PINNED,
     failure_exception_types=ARGUMENT_MISSING,
 )
 class CancelShipment(contract.CancelShipment):

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import exceptions, workflow
-from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.common import RetryPolicy
 
 from shipping import contract
 from shipping.workflows.arguments import ARGUMENT_MISSING, expect
@@ -21,7 +21,6 @@ RETRY = RetryPolicy(initial_interval=timedelta(seconds=0.2), maximum_attempts=QU
 
 @workflow.defn(
     name="shipping.PlanShipment",
-    versioning_behavior=VersioningBehavior.PINNED,
     failure_exception_types=ARGUMENT_MISSING,
 )
 class PlanShipment(contract.PlanShipment):

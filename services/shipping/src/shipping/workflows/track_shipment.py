@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityCancellationType
 
@@ -27,7 +27,6 @@ PROGRESS = "progress"
 
 @workflow.defn(
     name="shipping.TrackShipment",
-    versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
     failure_exception_types=ARGUMENT_MISSING,
 )
 class TrackShipment(contract.TrackShipment):
