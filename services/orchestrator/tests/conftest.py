@@ -114,11 +114,11 @@ class FakeTrackShipment(shipping.TrackShipment):
         parent = workflow.info().parent
         assert parent is not None
         handle = workflow.get_external_workflow_handle(parent.workflow_id)
-        for state in (shipping.DeliveryState.PICKED_UP, shipping.DeliveryState.DELIVERED):
-            await workflow.sleep(timedelta(days=1))
-            now = shipping.Delivery(request.order_id, request.parcel, state, workflow.now())
-            await handle.signal(shipping.DELIVERY_PROGRESSED, now)
-        return now
+        picked_up = shipping.Delivery(
+            request.order_id, request.parcel, shipping.DeliveryState.PICKED_UP, workflow.now()
+        )
+        await handle.signal(shipping.DELIVERY_PROGRESSED, picked_up)
+        return shipping.Delivery(request.order_id, request.parcel, shipping.DeliveryState.DELIVERED, workflow.now())
 
 
 @dataclass
