@@ -17,7 +17,9 @@ from sqlalchemy import (
     RowMapping,
     Table,
     Text,
+    case,
     collate,
+    false,
     func,
     or_,
     select,
@@ -162,11 +164,10 @@ class Store:
                     insert(steps).values(order_id=order_id, sequence=0, status=Status.ACCEPTED, at=row["created_at"])
                 )
                 return Accepted(row, new=True)
-            standing = select(orders).where(
-                or_(orders.c.order_id == order_id, orders.c.idempotency_key == idempotency_key)
-            )
-            # Both may stand, in two rows: the key is then the one that was used before.
-            standing = standing.order_by((orders.c.idempotency_key == idempotency_key).desc().nulls_last()).limit(1)
+            # Both may stand, in two rows: the key's is then the order that it was used for before.
+            by_id = orders.c.order_id == order_id
+            by_key = false() if idempotency_key is None else orders.c.idempotency_key == idempotency_key
+            standing = select(orders).where(or_(by_id, by_key)).order_by(case((by_key, 0), else_=1)).limit(1)
             return Accepted((await connection.execute(standing)).mappings().one(), new=False)
 
     async def unstarted(self, limit: int, older_than_seconds: float) -> Sequence[RowMapping]:

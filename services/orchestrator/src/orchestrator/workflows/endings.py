@@ -73,9 +73,12 @@ def _unforeseen(root: BaseException) -> str:
 
 
 def root_of(error: BaseException) -> BaseException:
-    """The innermost failure: a refusal comes wrapped in the activity's and the child workflow's failures."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    """What a step itself raised: it comes wrapped in the activity's and the child workflow's failures.
+
+    What it was raised from is the step's own affair.
+    """
+    while isinstance(error, (exceptions.ActivityError, exceptions.ChildWorkflowError)) and error.cause is not None:
+        error = error.cause
     return error
 
 

@@ -1,0 +1,290 @@
+"""The HTTP surface, with a real database and a real Temporal server."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from chassis.connection import Connection
+from chassis.health import HEALTH
+from chassis.testing.fixtures import FreshDatabase
+from chassis.testing.serving import serve_app
+from chassis.testing.waiting import eventually
+from orchestrator import contract, openapi
+from orchestrator.intake import Intake
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+from orchestrator.worker import compose
+
+TOKEN = "operator-token"
+OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass
+class Front:
+    url: str
+    http: aiohttp.ClientSession
+    store: Store
+    connection: Connection
+    client: Client
+
+    async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
+        async with self.http.post(self.url + path, json=body, **options) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def get(self, path: str, **options: Any) -> tuple[int, Any]:
+        async with self.http.get(self.url + path, **options) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def rows(self) -> int:
+        return len(await self.store.newest(None, None, 1000))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def away(fresh_database: FreshDatabase, dev_server: WorkflowEnvironment) -> AsyncIterator[Front]:
+    """The API while Temporal is away."""
+    database = await fresh_database("orchestrator.migrations")
+    settings = Settings(
+        database_url=database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False),
+        operator_token=TOKEN,
+        mailbox_url="http://127.0.0.1:1",
+        start_seconds=2,
+    )
+    connection = Connection("orchestrator")
+    service = compose(settings, connection)
+    app = service.app()
+    app[HEALTH].storing = True
+    async with serve_app(app) as url, aiohttp.ClientSession() as http:
+        yield Front(url, http, Store(database.engine), connection, dev_server.client)
+    await service.database.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def front(away: Front) -> Front:
+    """The API with Temporal there, and no worker: orders stay where they are."""
+    away.connection.use(away.client)
+    return away
+
+
+def a_body(**terms: Any) -> dict[str, Any]:
+    return {
+        "order_id": f"o-{uuid.uuid4().hex[:12]}",
+        "currency": "EUR",
+        "lines": [{"sku": "TEA-250", "quantity": 2}],
+        "card_token": "tok_ok",
+        "address": {"name": "A", "street": "B 1", "city": "C", "postcode": "1000", "country": "NL"},
+        "email": "a@example.org",
+    } | terms
+
+
+async def test_an_accepted_order_is_there_at_once_and_its_workflow_is_started(front: Front) -> None:
+    body = a_body()
+    async with front.http.post(front.url + "/orders", json=body) as response:
+        assert response.status == 202
+        assert response.headers["Location"] == f"/orders/{body['order_id']}"
+    status, order = await front.get(f"/orders/{body['order_id']}")
+    assert (status, order["status"], order["lines"]) == (200, "accepted", [{"sku": "TEA-250", "quantity": 2}])
+    description = await front.client.get_workflow_handle(contract.fulfil_id(body["order_id"])).describe()
+    assert description.workflow_type == "orchestrator.FulfilOrder"
+
+
+async def test_while_temporal_is_away_an_order_is_accepted_and_started_later(away: Front) -> None:
+    body = a_body()
+    assert (await away.post("/orders", body))[0] == 202
+    assert (await away.get(f"/orders/{body['order_id']}"))[1]["status"] == "accepted"
+    intake = Intake(away.store, away.connection, start_seconds=0.1, every_seconds=0.05)
+    loop = asyncio.create_task(intake.run(away.connection))
+    away.connection.use(away.client)
+
+    async def started() -> bool:
+        row = await away.store.get(body["order_id"])
+        return row is not None and row["started_at"] is not None
+
+    await eventually(started)
+    loop.cancel()
+    await away.client.get_workflow_handle(contract.fulfil_id(body["order_id"])).describe()
+
+
+async def test_the_same_order_twice_is_one_and_another_body_is_a_conflict(front: Front) -> None:
+    body = a_body()
+    answers = await asyncio.gather(*(front.post("/orders", body) for _ in range(10)))
+    assert {status for status, _ in answers} == {202}
+    assert await front.rows() == 1
+    status, problem = await front.post("/orders", body | {"email": "b@example.org"})
+    assert (status, problem["field"]) == (409, "order_id")
+    assert await front.rows() == 1
+
+
+async def test_an_idempotency_key_makes_one_order_and_takes_no_other_body(front: Front) -> None:
+    body = a_body()
+    del body["order_id"]
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    first = await front.post("/orders", body, headers=key)
+    assert first[0] == 202
+    assert (await front.post("/orders", body, headers=key))[1]["order_id"] == first[1]["order_id"]
+    status, problem = await front.post("/orders", body | {"currency": "USD"}, headers=key)
+    assert (status, problem["field"]) == (409, "Idempotency-Key")
+    assert (await front.post("/orders", body))[1]["order_id"] != first[1]["order_id"]
+
+
+NONSENSE: list[tuple[dict[str, Any], str]] = [
+    ({"lines": [{"sku": "TEA-250", "quantity": 0}]}, "lines.0.quantity"),
+    ({"lines": [{"sku": "TEA-250", "quantity": -1}]}, "lines.0.quantity"),
+    ({"lines": [{"sku": "TEA-250", "quantity": 10**9}]}, "lines.0.quantity"),
+    ({"lines": [{"sku": "TEA-250", "quantity": 10**40}]}, "lines.0.quantity"),
+    ({"lines": [{"sku": "TEA-250", "quantity": 1.5}]}, "lines.0.quantity"),
+    ({"lines": [{"sku": "TEA-250", "quantity": 2.0}]}, "lines.0.quantity"),
+    ({"lines": [{"sku": "TEA-250", "quantity": True}]}, "lines.0.quantity"),
+    ({"lines": [{"sku": "TEA-250", "quantity": "2"}]}, "lines.0.quantity"),
+    ({"lines": [{"sku": "tea\u0000", "quantity": 1}]}, "lines.0.sku"),
+    ({"lines": []}, "lines"),
+    ({"lines": [{"sku": "A", "quantity": 1}, {"sku": "A", "quantity": 1}]}, "body"),
+    ({"lines": [{"sku": f"A-{n}", "quantity": 1} for n in range(101)]}, "lines"),
+    ({"currency": "XXX"}, "currency"),
+    ({"currency": "eur"}, "currency"),
+    ({"order_id": "a\u0007b"}, "order_id"),
+    ({"order_id": "a:b"}, "order_id"),
+    ({"order_id": "x" * 65}, "order_id"),
+    ({"order_id": 7}, "order_id"),
+    ({"card_token": "4111111111111111"}, "card_token"),
+    ({"email": "nobody"}, "email"),
+    ({"address": {}}, "address.name"),
+    ({"expected_total": 1.5}, "expected_total"),
+    ({"expected_total": -1}, "expected_total"),
+    ({"allow_partial": 1}, "allow_partial"),
+    ({"approval_limit_seconds": 0}, "approval_limit_seconds"),
+    ({"approval_limit_seconds": 10**9}, "approval_limit_seconds"),
+    ({"coupon": "FREE"}, "coupon"),
+]
+
+
+@pytest.mark.parametrize(("terms", "field"), NONSENSE, ids=[f"{field}-{n}" for n, (_, field) in enumerate(NONSENSE)])
+async def test_nonsense_is_refused_by_name_and_nothing_is_written(
+    front: Front, terms: dict[str, Any], field: str
+) -> None:
+    status, problem = await front.post("/orders", a_body(**terms))
+    assert (status, problem["field"]) == (422, field)
+    assert await front.rows() == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "content_type", "expected"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b'{"currency": NaN}', "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"[]", "application/json", 422),
+        (b"null", "application/json", 422),
+        (b"a=b", "application/x-www-form-urlencoded", 415),
+        (json.dumps({"x": "y" * 5_000_000}).encode(), "application/json", 413),
+    ],
+    ids=["brace", "empty", "binary", "nan", "deep", "list", "null", "form", "5MB"],
+)
+async def test_a_body_that_is_none_is_a_problem(front: Front, raw: bytes, content_type: str, expected: int) -> None:
+    headers = {"Content-Type": content_type}
+    async with front.http.post(front.url + "/orders", data=raw, headers=headers) as response:
+        assert (response.status, response.content_type) == (expected, "application/problem+json")
+    assert await front.rows() == 0
+
+
+async def test_wrong_methods_paths_and_parameters_are_problems(front: Front) -> None:
+    async with front.http.delete(front.url + "/orders") as response:
+        assert (response.status, response.content_type) == (405, "application/problem+json")
+        assert "POST" in response.headers["Allow"]
+    assert (await front.get("/nowhere"))[0] == 404
+    assert (await front.get("/orders/none"))[0] == 404
+    assert (await front.get("/orders/a%00b"))[0] == 404
+    for query in ("limit=0", "limit=1001", "limit=-1", "limit=1e3", "status=lost", "after=xyz", "after=²"):
+        status, problem = await front.get(f"/orders?{query}")
+        assert status == 400
+        assert problem["field"] in query
+    assert (await front.post("/orders/none/cancellation", {}))[0] == 404
+
+
+async def test_approvals_and_the_audit_are_for_operators(front: Front) -> None:
+    decision = {"decision": "approve", "approver": "mara"}
+    assert (await front.post("/orders/x/approval", decision))[0] == 401
+    assert (await front.get("/audit"))[0] == 401
+    assert (await front.get("/audit", headers={"Authorization": "Bearer wrong"}))[0] == 401
+    assert (await front.get("/audit", headers={"Authorization": "Bearer w\u00fcrg"}))[0] == 401
+    assert (await front.get("/audit", headers=OPERATOR))[0] == 200
+    assert (await front.post("/orders/x/approval", decision, headers=OPERATOR))[0] == 404
+
+
+async def test_while_temporal_is_away_an_update_is_said_to_be_unknown(away: Front) -> None:
+    body = a_body()
+    await away.post("/orders", body)
+    status, problem = await away.post(f"/orders/{body['order_id']}/cancellation", {})
+    assert (status, problem["title"]) == (503, "Service Unavailable")
+
+
+async def test_an_update_of_an_ended_order_is_a_conflict(front: Front) -> None:
+    body = a_body()
+    await front.post("/orders", body)
+    await front.client.get_workflow_handle(contract.fulfil_id(body["order_id"])).terminate()
+    status, _ = await front.post(f"/orders/{body['order_id']}/cancellation", {})
+    assert status == 409
+
+
+async def test_orders_are_listed_by_status_in_pages(front: Front) -> None:
+    placed = [a_body() for _ in range(5)]
+    for body in placed:
+        await front.post("/orders", body)
+    seen: list[str] = []
+    after = ""
+    while True:
+        _, page = await front.get(f"/orders?status=accepted&limit=2{after}")
+        seen += [item["order_id"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+    assert seen == [body["order_id"] for body in reversed(placed)]
+    assert (await front.get("/orders?status=fulfilled"))[1]["items"] == []
+
+
+async def test_the_openapi_document_names_every_route(front: Front) -> None:
+    status, document = await front.get("/openapi.json")
+    assert (status, document["openapi"]) == (200, "3.1.0")
+    assert document == json.loads(json.dumps(openapi.document()))
+    described = {
+        (method, path) for path, item in document["paths"].items() for method in item if method != "parameters"
+    }
+    assert described == {
+        ("post", "/orders"),
+        ("get", "/orders"),
+        ("get", "/orders/{order_id}"),
+        ("post", "/orders/{order_id}/approval"),
+        ("post", "/orders/{order_id}/cancellation"),
+    }
+    references = {part.split('"')[0] for part in json.dumps(document).split("#/components/schemas/")[1:]}
+    assert references <= set(document["components"]["schemas"])
+
+
+async def test_before_the_database_is_ready_the_api_says_so(front: Front, fresh_database: FreshDatabase) -> None:
+    database = await fresh_database("orchestrator.migrations")
+    settings = Settings(
+        database_url=database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False),
+        operator_token=TOKEN,
+        mailbox_url="http://127.0.0.1:1",
+    )
+    service = compose(settings, Connection("orchestrator"))
+    async with serve_app(service.app()) as url:
+        async with front.http.post(url + "/orders", json=a_body()) as response:
+            assert response.status == 503
+        async with front.http.get(url + "/readyz") as response:
+            checks = (await response.json())["checks"]
+            assert response.status == 503
+            assert checks["temporal"] == "Temporal has not answered yet"
+        async with front.http.get(url + "/livez") as response:
+            assert response.status == 200
+    await service.database.close()
