@@ -81,7 +81,6 @@ async def service(database: Database) -> AsyncIterator[Service]:
         operator_token=SecretStr("operator-token"),
         expiry_seconds=1,
         expiry_batch=2,
-        drain_seconds=1,
     )
     service = compose(settings, Connection("inventory"))
     yield service

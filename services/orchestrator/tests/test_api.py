@@ -1,6 +1,7 @@
 """The HTTP surface, with a real database and a real Temporal server."""
 
 import asyncio
+import io
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -192,7 +193,7 @@ async def test_nonsense_is_refused_by_name_and_nothing_is_written(
 )
 async def test_a_body_that_is_none_is_a_problem(front: Front, raw: bytes, content_type: str, expected: int) -> None:
     headers = {"Content-Type": content_type}
-    async with front.http.post(front.url + "/orders", data=raw, headers=headers) as response:
+    async with front.http.post(front.url + "/orders", data=io.BytesIO(raw), headers=headers) as response:
         assert (response.status, response.content_type) == (expected, "application/problem+json")
     assert await front.rows() == 0
 

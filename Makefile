@@ -1,0 +1,64 @@
+# The commands people use. Each sets up what it needs on first use; Python >= 3.11, make and git are all it assumes.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+RUN := .venv/bin
+SERVICES := orchestrator inventory payments shipping
+CALLEES := inventory payments shipping
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help setup demo test check format contracts lock lift clean
+
+help: ## This menu.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.synced ## Install everything into .venv (done by the other commands by themselves).
+
+.uv/.installed: Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Waybill needs Python 3.11 or newer: make PYTHON=…")'
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.synced: .uv/.installed uv.lock pyproject.toml $(wildcard */pyproject.toml */*/pyproject.toml)
+	@$(UV) sync --quiet --locked --all-packages --all-extras --python $(PYTHON)
+	@touch $@
+
+demo: setup ## Everything on this machine, with sample orders. ONCE=1 ends by itself; KEEP=1 begins with the last state.
+	$(RUN)/waybill demo $(if $(ONCE),--once) $(if $(KEEP),--keep) $(ARGS)
+
+test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it.
+	$(RUN)/pytest $(ARGS)
+
+check: setup ## Formatting, lint, types, import boundaries, locks.
+	$(RUN)/ruff format --check
+	$(RUN)/ruff check
+	$(RUN)/mypy
+	$(RUN)/lint-imports --no-cache
+	$(UV) lock --check --quiet
+	@for service in $(SERVICES); do \
+	  $(UV) $(EXPORT) --package waybill-$$service | diff -u services/$$service/requirements.lock - \
+	  || { echo "services/$$service/requirements.lock is stale: make lock"; exit 1; }; done
+
+format: setup ## Format, and mend what the linter can mend.
+	$(RUN)/ruff format
+	$(RUN)/ruff check --fix
+
+contracts: ## Refresh the orchestrator's copies of the callees' contracts.
+	@for service in $(CALLEES); do \
+	  cp services/$$service/src/$$service/contract.py services/orchestrator/src/orchestrator/contracts/$$service.py; done
+
+EXPORT := export --quiet --locked --no-dev --no-emit-workspace --no-header --no-annotate
+lock: .uv/.installed ## Refresh uv.lock and the services' requirements.lock.
+	$(UV) lock
+	@for service in $(SERVICES); do \
+	  $(UV) $(EXPORT) --package waybill-$$service > services/$$service/requirements.lock; done
+
+lift: setup ## Copy a service out of the repository, install it from wheels, run its tests there: SERVICE=inventory.
+	@test -n "$(SERVICE)" || { echo "which one? make lift SERVICE=inventory"; exit 2; }
+	$(RUN)/python tests/lift/lift.py $(SERVICE) $(ARGS)
+
+clean: ## Delete what the commands made.
+	rm -rf .uv .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,64 @@
+"""The lines between services, where a reader or a linter would look for them."""
+
+import re
+import subprocess
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ["orchestrator", "inventory", "payments", "shipping"]
+MODULES = {
+    "__init__.py",
+    "__main__.py",
+    "activities.py",
+    "api.py",
+    "contract.py",
+    "migrations",
+    "settings.py",
+    "store.py",
+    "worker.py",
+    "workflows",
+}
+
+
+def test_nobody_imports_another_service_and_imports_go_one_way() -> None:
+    linter = Path(sysconfig.get_path("scripts")) / "lint-imports"
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_has_the_same_modules(service: str) -> None:
+    found = {path.name for path in (ROOT / "services" / service / "src" / service).iterdir()}
+    assert found >= MODULES
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_composition_root_fits_on_a_screen(service: str) -> None:
+    worker = ROOT / "services" / service / "src" / service / "worker.py"
+    assert len(worker.read_text().splitlines()) <= 40
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_services_project_file_knows_no_other_service_and_no_workspace(service: str) -> None:
+    text = (ROOT / "services" / service / "pyproject.toml").read_text()
+    project = tomllib.loads(text)
+    assert "sources" not in project.get("tool", {}).get("uv", {})
+    others = [f"waybill-{name}" for name in SERVICES if name != service]
+    assert not [name for name in others if name in text]
+
+
+def test_the_chassis_knows_no_word_of_the_domain() -> None:
+    words = re.compile(r"\b(order|orders|order_id|inventory|payments?|shipping|shipments?|carriers?|stock|sku)\b", re.I)
+    said = {
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sorted((ROOT / "libs" / "chassis" / "src").rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if words.search(line.replace("in order", "").replace("in the order", "").replace("a fixed order", ""))
+    }
+    # Examples in docstrings may name a service; code may not.
+    code = {line for line in said if "``" not in line and "order." not in line and "their order" not in line}
+    assert code == set()
