@@ -42,7 +42,7 @@ def test_a_contract_imports_the_standard_library_and_temporalio_only(service: st
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_queue_is_named_like_its_service(service: str) -> None:
-    assert contract_of(service).TASK_QUEUE == service
+    assert service == contract_of(service).TASK_QUEUE
 
 
 @pytest.mark.parametrize("service", SERVICES)

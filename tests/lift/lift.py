@@ -1,6 +1,6 @@
 """Take one service out of the repository: its directory and two wheels are all that goes along; its tests run there.
 
-    python tests/lift/lift.py inventory [arguments of pytest]
+python tests/lift/lift.py inventory [arguments of pytest]
 """
 
 import os

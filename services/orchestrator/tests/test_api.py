@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
@@ -55,7 +56,7 @@ async def away(fresh_database: FreshDatabase, dev_server: WorkflowEnvironment) -
     database = await fresh_database("orchestrator.migrations")
     settings = Settings(
         database_url=database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False),
-        operator_token=TOKEN,
+        operator_token=SecretStr(TOKEN),
         mailbox_url="http://127.0.0.1:1",
         start_seconds=2,
     )
@@ -275,7 +276,7 @@ async def test_before_the_database_is_ready_the_api_says_so(front: Front, fresh_
     database = await fresh_database("orchestrator.migrations")
     settings = Settings(
         database_url=database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False),
-        operator_token=TOKEN,
+        operator_token=SecretStr(TOKEN),
         mailbox_url="http://127.0.0.1:1",
     )
     service = compose(settings, Connection("orchestrator"))
