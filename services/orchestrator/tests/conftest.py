@@ -12,12 +12,14 @@ import pytest
 import pytest_asyncio
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowHandle
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 from temporalio.workflow import ActivityCancellationType
 
 from chassis.guard import ArgumentGuard
+from chassis.testing.waiting import eventually
 from orchestrator import contract
 from orchestrator.activities import Message
 from orchestrator.contracts import inventory, payments, shipping
@@ -36,6 +38,7 @@ async def act(name: str, argument: Any, result: type) -> Any:
         result_type=result,
         start_to_close_timeout=timedelta(hours=1),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50)),
     )
 
 
@@ -227,6 +230,12 @@ class Shop:
             id=contract.fulfil_id(order.order_id),
             task_queue=contract.TASK_QUEUE,
         )
+
+    async def until(self, handle: WorkflowHandle[Any, Any], status: contract.Status) -> None:
+        async def there() -> bool:
+            return (await handle.query(contract.FulfilOrder.progress)).status is status
+
+        await eventually(there)
 
 
 def an_order(**terms: Any) -> contract.Order:

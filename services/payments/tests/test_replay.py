@@ -1,6 +1,6 @@
 """Workflows that run today are finished by the code of tomorrow.
 
-``PAYMENTS_RECORD=1 pytest tests/test_replay.py`` writes the histories anew. Do that for a new shape of a workflow,
+``RECORD_HISTORIES=1 pytest tests/test_replay.py`` writes the histories anew. Do that for a new shape of a workflow,
 under a new name, and keep the old ones for as long as such workflows may run.
 """
 
@@ -93,7 +93,7 @@ async def test_a_history_of_today_replays(name: str, world: World, time_skipping
         workflow_id = await SCENARIOS[name](world, client, new_order())
         history = await client.get_workflow_handle(workflow_id).fetch_history()
     await _replayer().replay_workflow(history)
-    if os.environ.get("PAYMENTS_RECORD"):
+    if os.environ.get("RECORD_HISTORIES"):
         record = {"workflow_id": workflow_id, "history": _anonymous(json.loads(history.to_json()))}
         (HISTORIES / f"{name}.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 

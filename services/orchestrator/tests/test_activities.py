@@ -1,0 +1,72 @@
+"""Messages to customers, against a mail provider that fails."""
+
+import uuid
+from datetime import UTC, datetime
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from chassis.http import HttpClient
+from chassis.testing.fixtures import FreshDatabase
+from chassis.testing.serving import serve_app
+from orchestrator.activities import Activities, Message
+from orchestrator.contract import Status
+from orchestrator.store import State, Store
+
+
+class FakeMailbox:
+    """Keeps one message for each key, and fails as often as it is told."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, dict[str, str]] = {}
+        self.failures = 0
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.add_routes([web.post("/mailbox/v1/messages", self.take)])
+        return app
+
+    async def take(self, request: web.Request) -> web.Response:
+        if self.failures:
+            self.failures -= 1
+            raise web.HTTPServiceUnavailable
+        self.messages.setdefault(request.headers["Idempotency-Key"], await request.json())
+        return web.json_response({"id": "m"}, status=201)
+
+
+async def test_a_message_is_sent_once_and_the_order_shows_it(fresh_database: FreshDatabase) -> None:
+    order_id = uuid.uuid4().hex
+    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    await store.record(State(order_id, 1, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),)))
+    mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
+    mailbox.failures = 1
+    async with serve_app(mailbox.app()) as url:
+        activities = Activities(store, http, f"{url}/mailbox/")
+        message = Message(order_id, "fulfilled", "a@example.org", "It is on its way", "Tracking: 1.")
+        with pytest.raises(aiohttp.ClientResponseError):
+            await activities.send_message(message)
+        row = await store.get(order_id)
+        assert row is not None
+        assert row["notified"] is False
+        await activities.send_message(message)
+        await activities.send_message(message)
+    await http.close()
+    assert list(mailbox.messages) == [f"order:{order_id}:message:fulfilled"]
+    row = await store.get(order_id)
+    assert row is not None
+    assert row["notified"] is True
+
+
+async def test_a_review_request_is_no_news_of_how_the_order_ended(fresh_database: FreshDatabase) -> None:
+    order_id = uuid.uuid4().hex
+    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    await store.record(State(order_id, 1, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),)))
+    mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
+    async with serve_app(mailbox.app()) as url:
+        activities = Activities(store, http, f"{url}/mailbox")
+        await activities.send_message(Message(order_id, "review", "a@example.org", "s", "b", final=False))
+    await http.close()
+    row = await store.get(order_id)
+    assert row is not None
+    assert row["notified"] is False
