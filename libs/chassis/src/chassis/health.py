@@ -24,26 +24,36 @@ class Health:
 
     Attributes:
         checks: Asked anew for each answer; one that raises is not well.
+        providers: Asked and told likewise, but readiness does not hang on them: work that needs one waits and is
+            tried again, and taking all replicas out of service would help nobody.
         storing: The database is there and its schema up to date.
         polling: The worker polls its task queue.
         draining: The process was told to stop.
     """
 
     checks: dict[str, Check] = field(default_factory=dict)
+    providers: dict[str, Check] = field(default_factory=dict)
     storing: bool = False
     polling: bool = False
     draining: bool = False
 
     async def report(self) -> dict[str, str]:
         """One word or one line of explanation for each thing that readiness depends on; ``ok`` if it is well."""
-        names = list(self.checks)
-        results = await asyncio.gather(*(_ask(self.checks[name]) for name in names))
-        report = dict(zip(names, results, strict=True))
+        report = await _ask_all(self.checks)
         if not self.storing and report.get("database") == OK:
             report["database"] = "schema not up to date yet"
         report["worker"] = OK if self.polling else "not polling yet"
         report["process"] = "draining" if self.draining else OK
         return report
+
+    async def provider_report(self) -> dict[str, str]:
+        """The same for each provider."""
+        return await _ask_all(self.providers)
+
+
+async def _ask_all(checks: dict[str, Check]) -> dict[str, str]:
+    results = await asyncio.gather(*(_ask(check) for check in checks.values()))
+    return dict(zip(checks, results, strict=True))
 
 
 async def _ask(check: Check) -> str:
@@ -61,9 +71,11 @@ async def livez(_: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """``GET /readyz``: 200 if all is well, else 503; says which part is not."""
-    report = await request.app[HEALTH].report()
+    health = request.app[HEALTH]
+    report, providers = await asyncio.gather(health.report(), health.provider_report())
     ready = all(said == OK for said in report.values())
-    return web.json_response({"ready": ready, "checks": report}, status=200 if ready else 503)
+    document = {"ready": ready, "checks": report, "providers": providers}
+    return web.json_response(document, status=200 if ready else 503)
 
 
 @web.middleware

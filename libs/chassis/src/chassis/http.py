@@ -2,6 +2,24 @@
 
 import aiohttp
 
+REACHABLE_SECONDS = 2
+"""How long a provider may take to answer anything at all."""
+
+
+async def reachable(url: str) -> None:
+    """Ask a provider for a sign of life; any answer is one.
+
+    Args:
+        url: Its base URL.
+
+    Raises:
+        aiohttp.ClientError: If it gives none.
+        TimeoutError: If it takes too long.
+    """
+    timeout = aiohttp.ClientTimeout(total=REACHABLE_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url):
+        return
+
 
 class HttpClient:
     """One aiohttp session for the life of a process, made on first use because it belongs to the running loop."""

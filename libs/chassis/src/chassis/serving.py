@@ -4,9 +4,10 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
@@ -20,7 +21,7 @@ from chassis.connection import FIRST_PAUSE, LONGEST_PAUSE, Connection
 from chassis.database import Database
 from chassis.entry import exit_now
 from chassis.guard import ArgumentGuard
-from chassis.http import HttpClient
+from chassis.http import HttpClient, reachable
 from chassis.problems import MAX_BODY, problem_middleware
 from chassis.schedules import ServiceSchedule
 from chassis.schedules import apply as apply_schedules
@@ -50,6 +51,7 @@ class Service:
         background: Run beside the worker for as long as it runs.
         schedules: Created or changed at start.
         clients: Closed at the end.
+        providers: Name and base URL of what the service calls over HTTP, for ``/readyz`` to tell of.
         subject: Name of the log field for what a workflow works on, the second part of its id.
         max_body: Most bytes of a request's body.
     """
@@ -67,6 +69,7 @@ class Service:
     background: Sequence[Background] = ()
     schedules: Sequence[ServiceSchedule] = ()
     clients: Sequence[HttpClient] = ()
+    providers: Mapping[str, str] = field(default_factory=dict)
     subject: str = "order_id"
     max_body: int = MAX_BODY
 
@@ -89,7 +92,10 @@ class Service:
         app = web.Application(
             middlewares=[problem_middleware, health.storing_middleware], client_max_size=self.max_body
         )
-        app[health.HEALTH] = health.Health({"database": self.database.check, "temporal": self.connection.check})
+        app[health.HEALTH] = health.Health(
+            checks={"database": self.database.check, "temporal": self.connection.check},
+            providers={name: partial(reachable, url) for name, url in self.providers.items()},
+        )
         app.add_routes([web.get("/livez", health.livez), web.get("/readyz", health.readyz), *self.routes])
         if metrics is not None:
             app[telemetry.METRICS] = metrics

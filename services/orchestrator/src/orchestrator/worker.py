@@ -33,4 +33,5 @@ def compose(settings: Settings, connection: Connection) -> Service:
         routes=Api(store, intake, connection, settings).routes(),
         background=[intake.run],
         clients=[http],
+        providers={"mailbox": settings.mailbox_url},
     )

@@ -34,4 +34,5 @@ def compose(settings: Settings, connection: Connection) -> Service:
         # The gateway's limit holds for the queue, that is for all replicas together.
         worker_options={"max_task_queue_activities_per_second": settings.gateway_rate},
         clients=[http],
+        providers={"gateway": settings.gateway_url},
     )

@@ -33,4 +33,5 @@ def compose(settings: Settings, connection: Connection) -> Service:
         routes=Api(store, reports, relay, settings.webhook_secret, settings.operator_token).routes(),
         background=[relay.run],
         clients=[http],
+        providers={"carriers": settings.carriers_url},
     )
