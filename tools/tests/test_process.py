@@ -226,6 +226,16 @@ async def test_wrong_settings_are_not_tried_again(make: Make) -> None:
     assert process.restarts == 1
 
 
+async def test_nobody_waits_for_a_process_that_dies_each_time(make: Make) -> None:
+    async def never() -> None:
+        raise NotReady("nobody answers")
+
+    process = make("raise SystemExit('no module named yours')", ready=never)
+    process.start()
+    with pytest.raises(StackError, match=r"p0 dies each time, with code 1\n(.|\n)*no module named yours"):
+        await process.wait_ready(60)
+
+
 async def test_a_program_that_does_not_exist_is_named(make: Make) -> None:
     process = make(["/nowhere/at/all"])
     process.start()

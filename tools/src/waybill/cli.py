@@ -51,9 +51,7 @@ Seconds = Annotated[float, typer.Option("--for", min=0, max=86400, help="Seconds
 def demo(
     *,
     once: Annotated[bool, typer.Option("--once", help="End after the sample orders and an audit.")] = False,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Begin with the state that the last run left, and leave it.")
-    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Begin with the state that the last run left.")] = False,
     ports: Annotated[
         str, typer.Option(help=f"Ports that must be, as NAME=PORT,…; names: {', '.join(plan.USUAL_PORTS)}.")
     ] = "",

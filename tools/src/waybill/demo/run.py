@@ -41,7 +41,7 @@ class Options:
 
     Attributes:
         once: End by itself after the samples and the audit.
-        keep: Begin with the state that the last run left, and leave it.
+        keep: Begin with the state that the last run left.
         directory: For state and logs.
         report: Where the result is written.
         ports: Ports that must be, by name.
@@ -71,6 +71,7 @@ async def demo(options: Options, screen: Screen) -> int:
     stack = Stack(
         options.directory,
         keep=options.keep,
+        leave=True,
         stated_ports=options.ports,
         preferred_ports=USUAL_PORTS,
         env=ENV,

@@ -79,7 +79,7 @@ def table(rows: Iterable[Row]) -> Table:
     """All samples, how they are and how they must end."""
     result = Table(box=None, pad_edge=False)
     for name in ("order", "now", "expected", "seconds"):
-        result.add_column(name, justify="right" if name == "seconds" else "left", no_wrap=True)
+        result.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
     for row in rows:
         now = row.actual if row.actual is not None else row.status
         style = "dim" if row.began is None else "yellow" if row.actual is None else "green" if row.right else "bold red"

@@ -14,6 +14,8 @@ from waybill.stack import guard
 from waybill.stack.spec import NotReady, Spec, StackError, State, Tell
 
 TAIL_LINES = 15
+MANY_DEATHS = 6
+"""In a row, after which nobody waits any longer for a process to become ready; it is still started again."""
 PROBE_PAUSE = 0.1
 """Seconds between two questions whether a process is ready."""
 
@@ -136,12 +138,12 @@ class Process:
             seconds: At most.
 
         Raises:
-            StackError: If it is not in time, or its settings are wrong; with the end of its log.
+            StackError: If it is not in time, dies again and again, or its settings are wrong; with the end of its log.
         """
         said = "has not answered yet"
         try:
             async with asyncio.timeout(seconds):
-                while self.state is not State.FAILED:
+                while self.state is not State.FAILED and self._deaths < MANY_DEATHS:
                     try:
                         await self.probe()
                     except (OSError, TimeoutError, NotReady) as error:
@@ -151,7 +153,8 @@ class Process:
                         return
         except TimeoutError:
             raise StackError(f"waited {seconds:g} s for {self.spec.name}: {said}\n{self.tail()}") from None
-        raise StackError(f"{self.spec.name} refuses its settings\n{self.tail()}")
+        what = "refuses its settings" if self.state is State.FAILED else f"dies each time, with code {self.exit_code}"
+        raise StackError(f"{self.spec.name} {what}\n{self.tail()}")
 
     async def probe(self) -> None:
         """Ask once whether it is ready.

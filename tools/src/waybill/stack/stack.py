@@ -33,7 +33,8 @@ class Stack:
 
     Attributes:
         directory: For state and logs.
-        keep: Whether the state that was there counts, and stays.
+        keep: Whether the state that was there counts.
+        leave: Whether the state stays at the end.
         ready_seconds: How long a process may take to become ready.
         env: Variables of each service, and of the sandbox, that differ from the usual ones. May be changed; counts from
             the next ``start`` or ``restart``.
@@ -46,6 +47,7 @@ class Stack:
         directory: Path | str,
         *,
         keep: bool = False,
+        leave: bool = False,
         stated_ports: Mapping[str, int] | None = None,
         preferred_ports: Mapping[str, int] | None = None,
         env: Mapping[str, Mapping[str, str]] | None = None,
@@ -58,6 +60,7 @@ class Stack:
         Args:
             directory: For state and logs.
             keep: Begin with the state that is there, and leave it there at the end.
+            leave: Begin afresh, but leave the state at the end, for a stack that keeps it.
             stated_ports: Ports that must be, by name (see ``plan.PORTS``).
             preferred_ports: Ports to take where they are free; others are chosen.
             env: See the attribute.
@@ -67,6 +70,7 @@ class Stack:
         """
         self.directory = Path(directory).absolute()
         self.keep = keep
+        self.leave = leave or keep
         self.ready_seconds = ready_seconds
         self.env: dict[str, dict[str, str]] = {name: dict(variables) for name, variables in (env or {}).items()}
         self.ports: dict[str, int] = {}
@@ -162,7 +166,7 @@ class Stack:
             state.remove(self.directory)
         if self._session is not None:
             await self._session.close()
-        if self._plan is not None and not self.keep:
+        if self._plan is not None and not self.leave:
             directories.discard(self.directory)
 
     def hurry(self) -> None:
@@ -287,14 +291,7 @@ class Stack:
         return specs.spec(self.plan, name, self.ports[name], overrides, self._session)
 
     def _note(self) -> None:
-        if self._control is not None and self._control.url:
-            note = state.StackState(
-                owner=os.getpid(),
-                pids=self.pids,
-                ports=dict(self.ports),
-                urls=self.urls,
-                operator_token=self.operator_token,
-                control_url=self._control.url,
-                control_token=self._control.token,
-            )
-            note.write(self.directory)
+        control = self._control
+        if control is not None and control.url:
+            where = (self.pids, dict(self.ports), self.urls, self.operator_token)
+            state.StackState(os.getpid(), *where, control.url, control.token).write(self.directory)

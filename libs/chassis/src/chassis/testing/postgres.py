@@ -127,8 +127,8 @@ def command(directory: Path, port: int, *, durable: bool = True) -> list[str]:
     Args:
         directory: As given to ``prepare``.
         port: To listen on, on loopback.
-        durable: False lets commits return before they are on disk, which survives a crash of the server's process
-            (nothing committed is lost by SIGKILL) but not of the machine: for tests.
+        durable: False leaves it to the machine when commits reach the disk. What is committed survives SIGKILL of the
+            server, but not a crash of the machine: for demo and tests.
     """
     real = data_directory(directory)
     settings = {
@@ -137,7 +137,8 @@ def command(directory: Path, port: int, *, durable: bool = True) -> list[str]:
         "unix_socket_directories": "",
         "max_connections": "200",
         "fsync": "on" if durable else "off",
-        "synchronous_commit": "on" if durable else "off",
+        # Off, it would keep commits in the server's own memory for a moment, and SIGKILL would lose them.
+        "synchronous_commit": "on",
         "logging_collector": "off",
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
