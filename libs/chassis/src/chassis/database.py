@@ -6,6 +6,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 _MIGRATION_LOCK = 7_229_252_455
 """Key of the advisory lock under which one replica migrates while the others wait (any constant does)."""
+
+AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError)
+"""What is raised when the database does not answer, or not in time."""
 
 CONNECT_SECONDS = 5
 """How long a connection to the database may take to come up."""

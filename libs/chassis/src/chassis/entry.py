@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 logger = logging.getLogger(__name__)
 
@@ -18,10 +18,13 @@ def exit_now(code: int) -> NoReturn:
         code: Exit code of the process, from 0 to 255.
     """
     logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
+    # A process that was started without one of them has None in its place.
+    streams: list[TextIO | None] = [sys.stdout, sys.stderr]
+    for stream in streams:
         try:
-            stream.flush()
-        except (BrokenPipeError, ValueError):
-            # Whoever read this stream is gone, or it was closed: there is nobody left to tell.
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            # Whoever read this stream is gone, its disk is full, or it was closed: there is nobody left to tell.
             continue
     os._exit(code)

@@ -1,14 +1,16 @@
 """Logs: one JSON object a line, on standard error."""
 
 import logging
+import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
-from temporalio import activity, workflow
 
-_TAKEN = ("temporal_activity", "temporal_workflow")
+_TAKEN = ("temporal_activity", "temporal_workflow", "temporal_log")
+_SUBJECT = re.compile(r"[a-z_-]+:([^:]+)(?::|$)")
+"""A workflow id that names its subject. The one that a schedule makes ends in a time, which has colons too."""
 _RENAMED = {
     "workflow_id": "workflow_id",
     "run_id": "run_id",
@@ -39,9 +41,9 @@ def configure(service: str, level: int, *, subject: str | None = None) -> None:
             details = event.pop(key, None)
             if isinstance(details, Mapping):
                 event.update({_RENAMED[name]: value for name, value in details.items() if name in _RENAMED})
-        parts = str(event.get("workflow_id", "")).split(":")
-        if subject is not None and len(parts) > 1:
-            event.setdefault(subject, parts[1])
+        named = _SUBJECT.match(str(event.get("workflow_id", "")))
+        if subject is not None and named is not None:
+            event.setdefault(subject, named.group(1))
         return event
 
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -64,9 +66,7 @@ def configure(service: str, level: int, *, subject: str | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # The details go into fields of their own, so they need not stand in the message too.
-    workflow.logger.workflow_info_on_message = False
-    activity.logger.activity_info_on_message = False
+    logging.captureWarnings(capture=True)
     # One line a request is the access log's business, not the client's.
     for chatty in ("alembic", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))

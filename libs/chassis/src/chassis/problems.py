@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, SecretStr, ValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 MAX_BODY = 256 * 1024
 """Most bytes of a request's body, unless an application says otherwise."""
+
+DATABASE_AWAY: web.AppKey[tuple[type[Exception], ...]] = web.AppKey("database_away", tuple)
+"""What an application's database raises when it does not answer. The application says so, because a program without a
+database should not pay for the import of one."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -69,12 +71,12 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except (OperationalError, InterfaceError, PoolTimeoutError):
-        logger.warning("the database does not answer", exc_info=True, extra={"route": _route(request)})
-        response = Problem(503, "Service Unavailable", "The database does not answer. Try again.").response()
-        response.headers["Retry-After"] = "1"
-        return response
-    except Exception:
+    except Exception as error:
+        if isinstance(error, request.config_dict.get(DATABASE_AWAY, ())):
+            logger.warning("the database does not answer", exc_info=True, extra={"route": _route(request)})
+            response = Problem(503, "Service Unavailable", "The database does not answer. Try again.").response()
+            response.headers["Retry-After"] = "1"
+            return response
         logger.exception("request failed", extra={"route": _route(request), "method": request.method})
         return Problem(
             500, "Internal Server Error", "The request failed for a reason that was not foreseen."
@@ -115,11 +117,17 @@ async def read_json(request: web.Request, model: type[ModelT]) -> ModelT:
     try:
         json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise Problem(400, "Malformed JSON", f"The body is no JSON: {error}") from error
+        raise _malformed(error) from error
     try:
         return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
-        raise invalid(error) from error
+        # Pydantic is stricter than the standard library: it refuses lone surrogates, and UTF-16.
+        [first, *_] = error.errors(include_url=False, include_input=False, include_context=False)
+        raise (_malformed(first["msg"]) if first["type"] == "json_invalid" else invalid(error)) from error
+
+
+def _malformed(why: object) -> Problem:
+    return Problem(400, "Malformed JSON", f"The body is no JSON: {why}")
 
 
 def _no_constant(name: str) -> None:
@@ -146,7 +154,8 @@ def operators_only(token: SecretStr) -> Callable[[Handler], Handler]:
 
     def decorate(handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            given = request.headers.get("Authorization", "").encode()
+            # aiohttp keeps bytes that are no UTF-8 as lone surrogates.
+            given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
             if not hmac.compare_digest(given, expected):
                 response = Problem(401, "Unauthorized", "This needs an operator's bearer token.").response()
                 response.headers["WWW-Authenticate"] = "Bearer"

@@ -1,12 +1,20 @@
 """Metrics: the Temporal SDK's and the service's own, in one text."""
 
+import logging
 import socket
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 
 BUCKETS_SECONDS: dict[str, list[float]] = {
     name: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
@@ -68,7 +76,14 @@ def _config(service: str, address: str) -> TelemetryConfig:
         durations_as_seconds=True,
         histogram_bucket_overrides=BUCKETS_SECONDS,
     )
-    return TelemetryConfig(metrics=prometheus, attach_service_name=False, global_tags={"service": service})
+    # Left alone the SDK's core writes lines of its own to standard output, which are no JSON.
+    forwarding = LogForwardingConfig(
+        logger=logging.getLogger("temporalio.core"), append_target_to_name=False, prepend_target_on_message=False
+    )
+    core = LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding)
+    return TelemetryConfig(
+        logging=core, metrics=prometheus, attach_service_name=False, global_tags={"service": service}
+    )
 
 
 def _free_port() -> int:
