@@ -43,11 +43,8 @@ def test_every_function_that_the_walk_names_is_defined_where_it_points() -> None
 
 def test_every_make_target_that_a_document_names_is_one() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {
-        name
-        for document in documents()
-        for name in re.findall(r"(?:^|`)make ([a-z]+)", document.read_text(), re.MULTILINE)
-    }
+    texts = [document.read_text() for document in documents()]
+    named = {name for text in texts for name in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)}
     assert named <= targets
 
 

@@ -42,7 +42,7 @@ class _Guard(WorkflowInboundInterceptor):
         try:
             _insist(workflow.get_signal_handler(input.signal), len(input.args))
         except ApplicationError as error:
-            workflow.logger.error("signal %s dropped: %s", input.signal, error.message)  # noqa: TRY400 - one clear line
+            workflow.logger.error("signal %s dropped: %s", input.signal, error.message)
             return
         await super().handle_signal(input)
 

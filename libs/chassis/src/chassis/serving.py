@@ -52,7 +52,6 @@ class Service:
         schedules: Created or changed at start.
         clients: Closed at the end.
         providers: Name and base URL of what the service calls over HTTP, for ``/readyz`` to tell of.
-        subject: Name of the log field for what a workflow works on, the second part of its id.
         max_body: Most bytes of a request's body.
     """
 
@@ -70,7 +69,6 @@ class Service:
     schedules: Sequence[ServiceSchedule] = ()
     clients: Sequence[HttpClient] = ()
     providers: Mapping[str, str] = field(default_factory=dict)
-    subject: str = "order_id"
     max_body: int = MAX_BODY
 
     def worker(self, client: Client) -> Worker:
@@ -106,7 +104,9 @@ class Service:
 Compose = Callable[[SettingsT, Connection], Service]
 
 
-def run(name: str, compose: Compose[SettingsT], settings_class: type[SettingsT]) -> NoReturn:
+def run(
+    name: str, compose: Compose[SettingsT], settings_class: type[SettingsT], *, subject: str | None = None
+) -> NoReturn:
     """The body of a service's ``__main__``: ``python -m SERVICE`` serves, ``python -m SERVICE migrate`` migrates.
 
     Ends the process: 0 after a drain, 1 if the worker or the HTTP server ended unasked, 2 for wrong settings.
@@ -115,11 +115,12 @@ def run(name: str, compose: Compose[SettingsT], settings_class: type[SettingsT])
         name: Of the service.
         compose: Its composition root.
         settings_class: Its settings.
+        subject: Name of the log field for what its workflows work on, the second part of their ids.
     """
     code = 1
     try:
         settings = load(settings_class)
-        logs.configure(name, settings.log_level.number, subject="order_id")
+        logs.configure(name, settings.log_level.number, subject=subject)
         match sys.argv[1:]:
             case []:
                 code = asyncio.run(_serve(name, compose, settings))

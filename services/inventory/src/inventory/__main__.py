@@ -5,4 +5,4 @@ from inventory.settings import InventorySettings
 from inventory.worker import compose
 
 if __name__ == "__main__":
-    run("inventory", compose, InventorySettings)
+    run("inventory", compose, InventorySettings, subject="order_id")

@@ -5,4 +5,4 @@ from orchestrator.settings import Settings
 from orchestrator.worker import compose
 
 if __name__ == "__main__":
-    run("orchestrator", compose, Settings)
+    run("orchestrator", compose, Settings, subject="order_id")

@@ -5,4 +5,4 @@ from payments.settings import Settings
 from payments.worker import compose
 
 if __name__ == "__main__":
-    run("payments", compose, Settings)
+    run("payments", compose, Settings, subject="order_id")

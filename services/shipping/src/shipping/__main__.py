@@ -5,4 +5,4 @@ from shipping.settings import Settings
 from shipping.worker import compose
 
 if __name__ == "__main__":
-    run("shipping", compose, Settings)
+    run("shipping", compose, Settings, subject="order_id")
