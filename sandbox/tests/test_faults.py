@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from chassis.testing.waiting import eventually
 from sandbox.testing import Client, Reply
 
 Start = Callable[..., Awaitable[Client]]
@@ -75,6 +76,19 @@ async def test_all_requests_fail_at_a_rate_of_one_and_none_at_zero(sandbox: Clie
     assert {(await sandbox.quote("steady")).status for _ in range(30)} == {500}
     await put(sandbox, {"steady": {"error_rate": 0}})
     assert {(await sandbox.quote("steady")).status for _ in range(30)} == {200}
+
+
+async def test_a_request_whose_sender_gave_up_comes_late_all_the_same(sandbox: Client) -> None:
+    key = uuid4().hex
+    await put(sandbox, {"gateway": {"latency_seconds": 0.5}})
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(sandbox.authorise(key), 0.1)
+
+    async def charged() -> bool:
+        return await sandbox.effects(key) == 1
+
+    assert not await charged()
+    assert await eventually(charged)
 
 
 async def test_latency_delays_its_provider_alone(sandbox: Client) -> None:

@@ -79,6 +79,8 @@ class Faults:
         if fault.outage:
             raise Problem(503, "Service Unavailable", f"{provider} is down.", error="down")
         if fault.latency_seconds:
+            # All of it, first: a request whose sender gave up meanwhile comes late, and is not lost.
+            await request.read()
             await self._pauses.pause(fault.latency_seconds)
         if self._chance.random() >= fault.error_rate:
             return await handler(request)

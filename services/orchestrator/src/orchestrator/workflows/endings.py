@@ -48,15 +48,16 @@ def stop_of(error: BaseException, customer: contract.CancelRequest | None, opera
         customer: The customer's cancellation, if there is one.
         operator: The text of Temporal's own cancellation, if there is one.
     """
-    if isinstance(error, asyncio.CancelledError) or is_cancelled_exception(error):
-        if customer is not None:
-            return Stop(Status.CANCELLED, BY_CUSTOMER, customer.reason or "The customer cancelled the order.")
-        if operator is not None:
-            return Stop(Status.CANCELLED, BY_OPERATOR, operator or "The order's workflow was cancelled.")
-        return Stop(Status.FAILED, UNFORESEEN, "A step was cancelled by somebody else.")
     root = root_of(error)
     if isinstance(root, ApplicationError) and root.type in REJECTIONS:
         return Stop(Status.REJECTED, root.type, root.message)
+    # A step that is cancelled may also end in a way of its own: what was asked for is what the order's end is called.
+    if customer is not None:
+        return Stop(Status.CANCELLED, BY_CUSTOMER, customer.reason or "The customer cancelled the order.")
+    if operator is not None:
+        return Stop(Status.CANCELLED, BY_OPERATOR, operator or "The order's workflow was cancelled.")
+    if isinstance(error, asyncio.CancelledError) or is_cancelled_exception(error):
+        return Stop(Status.FAILED, UNFORESEEN, "A step was cancelled by somebody else.")
     return Stop(Status.FAILED, UNFORESEEN, _unforeseen(root))
 
 
@@ -66,8 +67,8 @@ def _unforeseen(root: BaseException) -> str:
             return "A step found no worker within its backstop."
         case TerminatedError():
             return "A step was terminated."
-        case ApplicationError(type=str() as kind):
-            return f"{kind}: {root}"
+        case ApplicationError():
+            return str(root)  # its type and its message
         case _:
             return f"{type(root).__name__}: {root}"
 
