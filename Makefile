@@ -9,10 +9,10 @@ SERVICES := orchestrator inventory payments shipping
 CALLEES := inventory payments shipping
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test check format contracts lock lift clean
+.PHONY: help setup demo test e2e check format contracts lock lift clean
 
 help: ## This menu.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.synced ## Install everything into .venv (done by the other commands by themselves).
 
@@ -31,6 +31,9 @@ demo: setup ## Everything on this machine, with sample orders. ONCE=1 ends by it
 
 test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it.
 	$(RUN)/pytest $(ARGS)
+
+e2e: setup ## Whole orders through real processes, outcomes and cancellations (not part of `make test` yet).
+	$(RUN)/pytest tests/e2e $(ARGS)
 
 check: setup ## Formatting, lint, types, import boundaries, locks.
 	$(RUN)/ruff format --check
