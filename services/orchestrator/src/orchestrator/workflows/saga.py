@@ -8,7 +8,12 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError, is_cancelled_exception
+from temporalio.exceptions import (
+    ChildWorkflowError,
+    TerminatedError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 ArgumentT = TypeVar("ArgumentT")
@@ -128,4 +133,10 @@ async def undo(run: Run[ArgumentT, ResultT], argument: ArgumentT, *, id: str, ta
                 cancellation_type=ChildWorkflowCancellationType.ABANDON,
             )
         except WorkflowAlreadyStartedError:
+            await workflow.sleep(ID_TAKEN_PAUSE)
+        except ChildWorkflowError as error:
+            # Somebody stopped the undo itself. What it was to undo is still there, and nobody else will.
+            if not (is_cancelled_exception(error) or isinstance(error.cause, TerminatedError)):
+                raise
+            workflow.logger.warning("the undo %s was stopped and begins again", id)
             await workflow.sleep(ID_TAKEN_PAUSE)
