@@ -137,6 +137,20 @@ async def test_an_undo_of_several_steps_is_cancelled_while_the_first_of_them_fai
     assert await world.happened(booking_key(order_id, 1)) == BOOKED_AND_CANCELLED
 
 
+async def test_an_undo_that_somebody_stops_begins_again(world: World) -> None:
+    order_id = await world.place(card="tok_timeout_after_charge")
+    await world.busy(authorise_id(order_id))
+    await world.faults(gateway={"outage": True})
+    assert (await world.cancel(order_id)).status == 202
+    await world.tried_twice(reverse_id(order_id))
+    await world.client.get_workflow_handle(reverse_id(order_id)).cancel()
+    await world.tried_twice(reverse_id(order_id))  # it is another run
+    await world.client.get_workflow_handle(reverse_id(order_id)).terminate()
+    await world.faults(gateway={})
+    assert await world.ended(order_id) == CANCELLED
+    assert await world.happened(authorise_key(order_id)) == AUTHORISED_AND_VOIDED
+
+
 async def test_a_step_that_reaches_the_gateway_after_its_undo_does_nothing(world: World) -> None:
     # The request is on its way for longer than its sender waits, and than the undo takes.
     await world.faults(gateway={"latency_seconds": 6})

@@ -88,6 +88,7 @@ async def test_an_order_ends_as_its_fate_says(world: World, case: Case) -> None:
     assert await world.ended(order_id) == (case.status, case.reason)
     for key, effects in case.happened.items():
         assert await world.happened(key(order_id)) == effects
+    await world.told(order_id)
     assert await world.happened(message_key(order_id, case.status)) == {"message": 1}
 
 

@@ -139,6 +139,14 @@ class World:
         document = await self.reached(order_id)
         return document["status"], document["reason"]
 
+    async def told(self, order_id: str) -> None:
+        """Wait until the customer was told how an order ended, which is the last thing about it."""
+
+        async def notified() -> bool:
+            return bool((await self.order(order_id))["notified"])
+
+        await eventually(notified, timeout=PATIENCE_SECONDS)
+
     async def all_ended(self, order_ids: Collection[str]) -> set[tuple[str, str | None]]:
         """Wait until several orders have ended. Returns in which ways."""
         return set(await asyncio.gather(*(self.ended(order_id) for order_id in order_ids)))
@@ -150,7 +158,8 @@ class World:
             async def come() -> bool:
                 document = await self.order(order_id)
                 states = [parcel["state"] for parcel in document["delivery"]]
-                assert states == ["delivered"] * document["parcels"], f"{order_id}: {states}"
+                assert len(states) == document["parcels"], f"{order_id}: {states}"
+                assert set(states) == {"delivered"}, f"{order_id}: {states}"
                 return True
 
             await eventually(come, timeout=PATIENCE_SECONDS)
@@ -194,7 +203,12 @@ class World:
         """Wait until an activity of a workflow has failed at least once and is tried again."""
 
         async def again() -> bool:
-            description = await self.client.get_workflow_handle(workflow_id).describe()
+            try:
+                description = await self.client.get_workflow_handle(workflow_id).describe()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                return False
             return any(activity.attempt > 1 for activity in description.raw_description.pending_activities)
 
         await eventually(again, timeout=PATIENCE_SECONDS)
