@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
@@ -139,7 +140,7 @@ async def test_an_undo_of_several_steps_is_cancelled_while_the_first_of_them_fai
 
 async def test_an_undo_that_somebody_stops_begins_again(world: World) -> None:
     order_id = await world.place(card="tok_timeout_after_charge")
-    await world.busy(authorise_id(order_id))
+    await world.requested(authorise_key(order_id), "authorisation")
     await world.faults(gateway={"outage": True})
     assert (await world.cancel(order_id)).status == 202
     await world.tried_twice(reverse_id(order_id))
@@ -152,14 +153,15 @@ async def test_an_undo_that_somebody_stops_begins_again(world: World) -> None:
 
 
 async def test_a_step_that_reaches_the_gateway_after_its_undo_does_nothing(world: World) -> None:
-    # The request is on its way for longer than its sender waits, and than the undo takes.
-    await world.faults(gateway={"latency_seconds": 6})
+    # The request is on its way for longer than its sender waits for it, looks for it, and undoes it.
+    await world.faults(gateway={"latency_seconds": 10})
     order_id = await world.place()
     await world.busy(authorise_id(order_id))
-    await world.faults(gateway={})  # for those that come later
     assert (await world.cancel(order_id)).status == 202
+    await world.reached(order_id, "compensating")
+    await world.faults(gateway={})  # for those that come later
     assert await world.ended(order_id) == CANCELLED
-    assert await world.happened(authorise_key(order_id)) == {}
+    assert await world.counts(authorise_key(order_id)) == {"void": {"effects": 0, "requests": ANY}}
     await world.requested(authorise_key(order_id), "authorisation")  # it has come now
     assert await world.happened(authorise_key(order_id)) == {}
 

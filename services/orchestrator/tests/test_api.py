@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -113,6 +113,17 @@ async def test_while_temporal_is_away_an_order_is_accepted_and_started_later(awa
     await eventually(started)
     loop.cancel()
     await away.client.get_workflow_handle(contract.fulfil_id(body["order_id"])).describe()
+
+
+async def test_a_request_waits_for_a_temporal_that_is_gone_no_longer_than_it_is_told(away: Front) -> None:
+    class Gone:
+        async def start_workflow(self, *_: Any, **__: Any) -> None:
+            await asyncio.Event().wait()  # the client's own attempts outlast the time-out of one
+
+    away.connection.use(cast(Client, Gone()))
+    body = a_body()
+    assert (await away.post("/orders", body))[0] == 202
+    assert (await away.post(f"/orders/{body['order_id']}/cancellation", {}))[0] == 503
 
 
 async def test_the_same_order_twice_is_one_and_another_body_is_a_conflict(front: Front) -> None:

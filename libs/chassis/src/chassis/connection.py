@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import os
+import re
 import socket
 from datetime import timedelta
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
-from temporalio.envconfig import ClientConfig
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from chassis.converter import DATA_CONVERTER
+from chassis.settings import WrongSettings
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,27 @@ LONGEST_PAUSE = 5.0
 
 class TemporalUnavailable(Exception):  # noqa: N818 - it names a state, as HTTP's 503 does
     """Temporal has not answered yet, or does not answer any more."""
+
+
+def options() -> ClientConnectConfig:
+    """Where Temporal is and how to speak to it, by Temporal's own variables.
+
+    Raises:
+        WrongSettings: If they cannot be used.
+    """
+    try:
+        found = ClientConfig.load_client_connect_config()
+    except (RuntimeError, OSError, ValueError) as error:  # no such profile, no such key file, no such form
+        said = " ".join(str(error).split())
+        guilty = [
+            name for name, value in os.environ.items() if name.startswith("TEMPORAL_") and value and value in said
+        ]
+        raise WrongSettings(f"{guilty[0] if guilty else 'TEMPORAL_…'}: {said}") from error
+    address = found.setdefault("target_host", DEFAULT_ADDRESS)
+    fit = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", address or "")
+    if fit is None or not 1 <= int(fit.group(1)) <= 65535:
+        raise WrongSettings("TEMPORAL_ADDRESS: is not of the form host:port")
+    return found
 
 
 class Connection:
@@ -65,6 +88,9 @@ class Connection:
 
         Returns:
             A client whose namespace exists.
+
+        Raises:
+            WrongSettings: If the variables cannot be used.
         """
         pause = FIRST_PAUSE
         while True:
@@ -78,11 +104,12 @@ class Connection:
                 return self._client
 
     async def _attempt(self) -> Client:
-        options = ClientConfig.load_client_connect_config()
-        options.setdefault("target_host", DEFAULT_ADDRESS)
-        client = await Client.connect(
-            **options, identity=self.identity, data_converter=DATA_CONVERTER, runtime=self._runtime
-        )
+        try:
+            client = await Client.connect(
+                **options(), identity=self.identity, data_converter=DATA_CONVERTER, runtime=self._runtime
+            )
+        except ValueError as error:  # such as half a pair of certificate and key
+            raise WrongSettings(f"TEMPORAL_…: {error}") from error
         await client.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=client.namespace), timeout=self._health
         )

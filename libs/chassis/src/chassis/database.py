@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Connection
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,11 @@ CONNECT_SECONDS = 5
 """How long a connection to the database may take to come up."""
 STATEMENT_SECONDS = 15
 """How long one statement may run: less than the shortest activity that has several."""
+
+
+class SchemaBehind(Exception):  # noqa: N818 - it names a state
+    """The schema lacks a migration that this program has."""
+
 
 NAMING = {
     "ix": "ix_%(column_0_label)s",
@@ -85,6 +91,9 @@ class Database:
         Args:
             package: Import path of the alembic folder, such as ``inventory.migrations``.
 
+        A schema that is newer than this program is left as it is, so that an older replica can still start beside, or
+        after, a newer one.
+
         Raises:
             sqlalchemy.exc.SQLAlchemyError: If the database does not answer or a migration fails; nothing of it stays.
         """
@@ -95,21 +104,57 @@ class Database:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             await connection.run_sync(_upgrade, package)
 
+    async def expect(self, package: str) -> None:
+        """Make sure that someone else has brought the schema up to date.
+
+        Args:
+            package: As ``migrate`` takes it.
+
+        Raises:
+            SchemaBehind: If nobody has.
+            sqlalchemy.exc.SQLAlchemyError: If the database does not answer.
+        """
+        async with self.engine.connect() as connection:
+            if await connection.run_sync(_is_behind, _scripts(package)):
+                raise SchemaBehind("the schema is not up to date, and this process was told not to migrate it")
+
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
 
 
-def _upgrade(connection: "Connection", package: str) -> None:
-    # Imported here only: alembic costs a running worker memory and start time, and is used once.
-    from alembic import command  # noqa: PLC0415
+# Alembic is imported where it is used only: it costs memory and start time, and nobody needs it after the start.
+
+
+def _scripts(package: str) -> "Config":
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    module, _, folder = package.partition(".")
-    config.set_main_option("script_location", str(files(module).joinpath(folder)).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    # The folder itself need not be a package.
+    module, *folders = package.split(".")
+    config.set_main_option("script_location", str(files(module).joinpath(*folders)).replace("%", "%%"))
+    return config
+
+
+def _is_behind(connection: "Connection", config: "Config") -> bool:
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    scripts = ScriptDirectory.from_config(config)
+    applied = set(MigrationContext.configure(connection).get_current_heads())
+    if applied - {script.revision for script in scripts.walk_revisions()}:
+        logger.warning("the schema is newer than this program: %s", ", ".join(sorted(applied)))
+        return False
+    return applied != set(scripts.get_heads())
+
+
+def _upgrade(connection: "Connection", package: str) -> None:
+    from alembic import command  # noqa: PLC0415
+
+    config = _scripts(package)
+    if _is_behind(connection, config):
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 def run_migrations(context: Any, target: MetaData) -> None:

@@ -11,21 +11,22 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
-from sqlalchemy.exc import OperationalError
+from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from chassis import health, logs, telemetry
+from chassis import connection as temporal
+from chassis import database, health, logs, telemetry
 from chassis.connection import FIRST_PAUSE, LONGEST_PAUSE, Connection
 from chassis.database import Database
 from chassis.entry import exit_now
 from chassis.guard import ArgumentGuard
 from chassis.http import HttpClient, reachable
-from chassis.problems import MAX_BODY, problem_middleware
+from chassis.problems import DATABASE_AWAY, MAX_BODY, problem_middleware
 from chassis.schedules import ServiceSchedule
 from chassis.schedules import apply as apply_schedules
-from chassis.settings import ServiceSettings, load
+from chassis.settings import EXIT_WRONG_SETTINGS, ServiceSettings, WrongSettings, load
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Service:
         app = web.Application(
             middlewares=[problem_middleware, health.storing_middleware], client_max_size=self.max_body
         )
+        app[DATABASE_AWAY] = database.AWAY
         app[health.HEALTH] = health.Health(
             checks={"database": self.database.check, "temporal": self.connection.check},
             providers={name: partial(reachable, url) for name, url in self.providers.items()},
@@ -120,7 +122,11 @@ def run(
     code = 1
     try:
         settings = load(settings_class)
+        temporal.options()
         logs.configure(name, settings.log_level.number, subject=subject)
+        # The details go into fields of their own, so they need not stand in the message too.
+        workflow.logger.workflow_info_on_message = False
+        activity.logger.activity_info_on_message = False
         match sys.argv[1:]:
             case []:
                 code = asyncio.run(_serve(name, compose, settings))
@@ -128,7 +134,10 @@ def run(
                 code = asyncio.run(_migrate(name, compose, settings))
             case _:
                 sys.stderr.write(f"usage: python -m {name} [migrate]\n")
-                code = 2
+                code = EXIT_WRONG_SETTINGS
+    except WrongSettings as error:
+        sys.stderr.write(f"{error}\n")
+        code = EXIT_WRONG_SETTINGS
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     except Exception:
@@ -199,7 +208,10 @@ async def _work(service: Service, state: health.Health, stop: asyncio.Event) -> 
     if client is None:
         return
     worker = service.worker(client)
-    parts = [asyncio.create_task(part(service.connection)) for part in service.background]
+    parts = [
+        asyncio.create_task(part(service.connection), name=getattr(part, "__qualname__", repr(part)))
+        for part in service.background
+    ]
     running = asyncio.create_task(worker.run())
     asked = asyncio.create_task(stop.wait())
     state.polling = True
@@ -207,8 +219,9 @@ async def _work(service: Service, state: health.Health, stop: asyncio.Event) -> 
     try:
         await asyncio.wait({running, asked, *parts}, return_when=asyncio.FIRST_COMPLETED)
         for part in parts:
-            if part.done() and not part.cancelled():
-                part.result()
+            if part.done():
+                logger.error("ended unasked: %s", part.get_name())
+                part.result()  # raises what ended it
     finally:
         state.polling = False
         asked.cancel()
@@ -234,9 +247,10 @@ async def _prepare_database(service: Service) -> None:
         if service.settings.migrate_at_start:
             await service.database.migrate(service.migrations)
         else:
-            await service.database.check()
+            await service.database.expect(service.migrations)
 
-    await _insist(prepare, (OperationalError, TimeoutError), "the database is not there yet")
+    expected = (*database.AWAY, database.SchemaBehind, TimeoutError)
+    await _insist(prepare, expected, "the database is not there yet")
 
 
 async def _insist(attempt: Callable[[], Awaitable[None]], expected: tuple[type[Exception], ...], say: str) -> None:

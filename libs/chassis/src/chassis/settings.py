@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, NoReturn, TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 EXIT_WRONG_SETTINGS = 2
 """Exit code of a process whose environment is wrong. A supervisor need not try again before someone changes it."""
@@ -15,8 +15,17 @@ EXIT_WRONG_SETTINGS = 2
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")]
 """Base URL of something spoken to over HTTP."""
 
-PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgresql(\+psycopg)?://[^\s]+$")]
-"""SQLAlchemy URL of a PostgreSQL database."""
+PostgresUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^postgresql(\+psycopg)?://([^\s@]*@)?(\[[^\s\]]+\]|[^\s:/@]*)(:[0-9]{1,5})?/[^\s/?]+(\?\S*)?$"
+    ),
+]
+"""SQLAlchemy URL of a PostgreSQL database. It names the database."""
+
+
+class WrongSettings(Exception):  # noqa: N818 - one line for a person, not an error of the program
+    """What the environment says cannot be used. The text is one line that names the variable."""
 
 
 class LogLevel(StrEnum):
@@ -60,7 +69,7 @@ class ServerSettings(BaseSettings):
 class ServiceSettings(ServerSettings):
     """What every service can be told. Temporal's own variables are read by ``temporalio.envconfig``."""
 
-    database_url: PostgresUrl
+    database_url: PostgresUrl = Field(repr=False)
     """The service's own database, ``postgresql://user:password@host:port/name``."""
     database_pool: int = Field(default=10, ge=1, le=100)
     """Connections that one process keeps to its database."""
@@ -99,7 +108,7 @@ def load(settings: type[SettingsT]) -> SettingsT:
         return settings()
     except ValidationError as error:
         _refuse(settings, error)
-    except ValueError as error:  # pydantic-settings: a list or table that is not JSON
+    except SettingsError as error:  # a list or table that is not JSON
         sys.stderr.write(f"{_variable(settings, _field_in(str(error)))}: is not valid JSON\n")
         raise SystemExit(EXIT_WRONG_SETTINGS) from error
 
@@ -109,7 +118,8 @@ def _refuse(settings: type[BaseSettings], error: ValidationError) -> NoReturn:
         where = [str(part) for part in problem["loc"]]
         name = _variable(settings, where[0]) if where else "the settings"
         inside = "".join(f"[{part}]" for part in where[1:])
-        what = "is required" if problem["type"] == "missing" else problem["msg"]
+        said = " ".join(problem["msg"].removeprefix("Value error, ").split())
+        what = "is required" if problem["type"] == "missing" else said
         sys.stderr.write(f"{name}{inside}: {what}\n")
     raise SystemExit(EXIT_WRONG_SETTINGS)
 
@@ -121,6 +131,8 @@ def _variable(settings: type[BaseSettings], field: str) -> str:
         return str(info.validation_alias.choices[0])
     if info is not None and isinstance(info.validation_alias, str):
         return info.validation_alias
+    if info is None:  # pydantic names a field by its alias where it has one
+        return field
     prefix = settings.model_config.get("env_prefix", "")
     return f"{prefix}{field}".upper()
 

@@ -1,5 +1,6 @@
 """The customers' and the operators' HTTP surface."""
 
+import asyncio
 import hashlib
 import uuid
 from collections.abc import Sequence
@@ -164,9 +165,10 @@ class Api:
             handle: WorkflowHandle[Any, Any] = self._connection.client.get_workflow_handle(
                 contract.fulfil_id(row["order_id"])
             )
-            progress = await handle.execute_update(
-                update, argument, result_type=contract.Progress, rpc_timeout=self._intake.patience
-            )
+            async with asyncio.timeout(self._intake.patience.total_seconds()):
+                progress = await handle.execute_update(
+                    update, argument, result_type=contract.Progress, rpc_timeout=self._intake.patience
+                )
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             if not isinstance(cause, ApplicationError):
@@ -176,7 +178,7 @@ class Api:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise Problem(409, "Conflict", f"The order is {row['status']} and takes nothing more.") from error
             raise unknown from error
-        except (TemporalUnavailable, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        except (TemporalUnavailable, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise unknown from error
         return {"order_id": progress.order_id, "status": progress.status}
 

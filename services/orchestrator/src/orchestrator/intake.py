@@ -50,19 +50,21 @@ class Intake:
         """
         order = value_to_type(contract.Order, request)
         try:
-            await self._connection.client.start_workflow(
-                contract.FulfilOrder.run,
-                order,
-                id=contract.fulfil_id(order_id),
-                task_queue=contract.TASK_QUEUE,
-                # The row is written once for ever; a workflow that stands under its id is its own.
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                rpc_timeout=self.patience,
-            )
+            # The time-out of the call is that of one attempt, and the client makes several.
+            async with asyncio.timeout(self.patience.total_seconds()):
+                await self._connection.client.start_workflow(
+                    contract.FulfilOrder.run,
+                    order,
+                    id=contract.fulfil_id(order_id),
+                    task_queue=contract.TASK_QUEUE,
+                    # The row is written once for ever; a workflow that stands under its id is its own.
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    rpc_timeout=self.patience,
+                )
         except WorkflowAlreadyStartedError:
             logger.info("the order's workflow ended already", extra={"order_id": order_id})
-        except TemporalUnavailable:
+        except (TemporalUnavailable, TimeoutError):
             return False
         except RPCError as error:
             if not is_away(error):

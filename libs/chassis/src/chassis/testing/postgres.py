@@ -117,7 +117,9 @@ def prepare(directory: Path) -> None:
     )
     # Reachable over loopback only. Whoever is no superuser gives a password, so that a service can open its own only.
     (real / "pg_hba.conf").write_text(
-        f"host all {SUPERUSER} 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        f"host all {SUPERUSER} 127.0.0.1/32 trust\n"
+        "host postgres,template1 all 127.0.0.1/32 reject\n"
+        "host all all 127.0.0.1/32 scram-sha-256\n"
     )
 
 
@@ -225,12 +227,11 @@ def create_database(port: int, name: str, *, owner: str | None = None) -> str:
         The database's URL.
     """
     with psycopg.connect(f"postgresql://{SUPERUSER}@127.0.0.1:{port}/postgres", autocommit=True) as server:
-        if owner is None:
-            server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            return f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{name}"
-        password = secrets.token_urlsafe(18)
-        role, database = sql.Identifier(owner), sql.Identifier(name)
-        server.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password)))
-        server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
+        database, who = sql.Identifier(name), SUPERUSER
+        if owner is not None:
+            password = secrets.token_urlsafe(18)
+            role, who = sql.Identifier(owner), f"{owner}:{password}"
+            server.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password)))
+        server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(owner or SUPERUSER)))
         server.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database))
-        return f"postgresql://{owner}:{password}@127.0.0.1:{port}/{name}"
+        return f"postgresql://{who}@127.0.0.1:{port}/{name}"

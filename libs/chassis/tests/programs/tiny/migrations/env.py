@@ -1,0 +1,5 @@
+from alembic import context
+
+from chassis.database import metadata, run_migrations
+
+run_migrations(context, metadata())
