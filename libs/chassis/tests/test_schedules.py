@@ -1,14 +1,21 @@
 import uuid
 from datetime import timedelta
 
-from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
+import pytest
+from temporalio.client import (
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    ScheduleSpec,
+)
 from temporalio.testing import WorkflowEnvironment
 
-from chassis.schedules import ServiceSchedule, apply
+from chassis.schedules import Applied, ServiceSchedule, apply
 
 
 def schedule(name: str, every: timedelta = timedelta(hours=1), *args: int) -> ServiceSchedule:
-    return ServiceSchedule(name, "demo.Sweep", "nobodys-queue", every, args)
+    return ServiceSchedule(name, "demo.Sweep", "nobodys-queue", every, args, note="sweeps the floor")
 
 
 async def test_a_schedule_is_created_and_then_changed_to_what_the_code_says(dev_server: WorkflowEnvironment) -> None:
@@ -46,3 +53,40 @@ async def test_each_of_several_schedules_gets_its_own_definition(dev_server: Wor
         await apply(client, [schedule(name, timedelta(hours=number)) for number, name in enumerate(names, 1)])
     found = [(await client.get_schedule_handle(name).describe()).schedule for name in names]
     assert [one.spec.intervals[0].every.total_seconds() for one in found] == [3600, 7200, 10800]
+
+
+async def test_a_cron_expression_an_overlap_policy_and_a_window_are_kept(dev_server: WorkflowEnvironment) -> None:
+    client, name = dev_server.client, f"s-{uuid.uuid4()}"
+    wanted = ServiceSchedule(
+        name,
+        "demo.Report",
+        "nobodys-queue",
+        cron="0 9 * * MON-FRI",
+        overlap=ScheduleOverlapPolicy.BUFFER_ONE,
+        catchup=timedelta(days=3),
+    )
+    assert await apply(client, [wanted]) == {name: Applied.CREATED}
+    found = await client.get_schedule_handle(name).describe()
+    assert {time.hour for time in found.info.next_action_times} == {9}
+    assert all(time.weekday() < 5 for time in found.info.next_action_times)
+    assert found.schedule.policy.overlap is ScheduleOverlapPolicy.BUFFER_ONE
+    assert found.schedule.policy.catchup_window == timedelta(days=3)
+
+
+async def test_it_is_told_what_became_of_each(dev_server: WorkflowEnvironment) -> None:
+    client, name, strangers = dev_server.client, f"s-{uuid.uuid4()}", f"s-{uuid.uuid4()}"
+    assert await apply(client, [schedule(name)], "demo") == {name: Applied.CREATED}
+    assert await (await client.get_schedule_handle(name).describe()).memo() == {"service": "demo"}
+    assert await apply(client, [schedule(name)]) == {name: Applied.UNCHANGED}
+    assert await apply(client, [schedule(name, timedelta(hours=1), 9)]) == {name: Applied.CHANGED}
+    # One that somebody made by hand under the same id becomes what the code says.
+    action = ScheduleActionStartWorkflow("demo.Other", id="other", task_queue="nobodys-queue")
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(days=9))])
+    await client.create_schedule(strangers, Schedule(action=action, spec=spec))
+    assert await apply(client, [schedule(strangers)]) == {strangers: Applied.CHANGED}
+
+
+@pytest.mark.parametrize(("every", "cron"), [(None, None), (timedelta(hours=1), "0 9 * * *")])
+def test_a_schedule_has_either_an_interval_or_a_cron_expression(every: timedelta | None, cron: str | None) -> None:
+    with pytest.raises(ValueError, match="either an interval or a cron expression"):
+        ServiceSchedule("s", "demo.Sweep", "nobodys-queue", every=every, cron=cron)

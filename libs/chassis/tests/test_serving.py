@@ -176,7 +176,7 @@ async def test_wrong_settings_end_it_with_2_and_one_line(launch: Launch, variabl
 async def test_an_unknown_command_ends_it_with_2_and_how_to_use_it(launch: Launch) -> None:
     tiny = await launch("fly")
     assert await tiny.process.wait() == 2
-    assert tiny.log.read_text() == "usage: python -m tiny [migrate]\n"
+    assert tiny.log.read_text() == "usage: python -m tiny [migrate | schedules]\n"
 
 
 @pytest.mark.parametrize("end", ["dies", "returns"])
@@ -222,3 +222,24 @@ async def test_it_drains_though_temporal_is_gone(launch: Launch) -> None:
     assert said["checks"]["temporal"] != "ok"
     assert await stop(tiny) == 0, tiny.log.read_text()
     assert tiny.lines()[-1]["event"] == "drained"
+
+
+async def test_schedules_are_applied_by_a_command_and_at_the_start(
+    launch: Launch, dev_server: WorkflowEnvironment
+) -> None:
+    for outcome in ("created", "unchanged"):
+        applying = await launch("schedules")
+        assert await applying.process.wait() == 0, applying.log.read_text()
+        assert applying.log.read_text() == f"{applying.queue}-nightly {outcome}\n"
+    handle = dev_server.client.get_schedule_handle(f"{applying.queue}-nightly")
+    await handle.delete()
+    serving = await launch()
+    await serving.until(200)
+    assert {time.hour for time in (await handle.describe()).info.next_action_times} == {3}
+
+
+async def test_schedules_cannot_be_applied_where_temporal_is_not(launch: Launch) -> None:
+    [nobody] = free_ports(1)
+    applying = await launch("schedules", TEMPORAL_ADDRESS=f"127.0.0.1:{nobody}")
+    assert await applying.process.wait() == 1
+    assert applying.log.read_text().startswith("Temporal does not take the schedules: ")

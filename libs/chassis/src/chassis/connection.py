@@ -95,7 +95,7 @@ class Connection:
         pause = FIRST_PAUSE
         while True:
             try:
-                self._client = await self._attempt()
+                self._client = await self.attempt()
             except (RuntimeError, RPCError) as error:
                 logger.warning("Temporal is not there yet: %s", error)
                 await asyncio.sleep(pause)
@@ -103,7 +103,17 @@ class Connection:
             else:
                 return self._client
 
-    async def _attempt(self) -> Client:
+    async def attempt(self) -> Client:
+        """Try to connect, once.
+
+        Returns:
+            A client whose namespace exists.
+
+        Raises:
+            RuntimeError: If Temporal does not answer.
+            temporalio.service.RPCError: If it has no such namespace, or refuses us.
+            WrongSettings: If the variables cannot be used.
+        """
         try:
             client = await Client.connect(
                 **options(), identity=self.identity, data_converter=DATA_CONVERTER, runtime=self._runtime

@@ -109,7 +109,10 @@ Compose = Callable[[SettingsT, Connection], Service]
 def run(
     name: str, compose: Compose[SettingsT], settings_class: type[SettingsT], *, subject: str | None = None
 ) -> NoReturn:
-    """The body of a service's ``__main__``: ``python -m SERVICE`` serves, ``python -m SERVICE migrate`` migrates.
+    """The body of a service's ``__main__``.
+
+    ``python -m SERVICE`` serves, ``python -m SERVICE migrate`` migrates the database, ``python -m SERVICE schedules``
+    creates or changes the service's schedules, which serving does too.
 
     Ends the process: 0 after a drain, 1 if the worker or the HTTP server ended unasked, 2 for wrong settings.
 
@@ -132,8 +135,10 @@ def run(
                 code = asyncio.run(_serve(name, compose, settings))
             case ["migrate"]:
                 code = asyncio.run(_migrate(name, compose, settings))
+            case ["schedules"]:
+                code = asyncio.run(_schedules(name, compose, settings))
             case _:
-                sys.stderr.write(f"usage: python -m {name} [migrate]\n")
+                sys.stderr.write(f"usage: python -m {name} [migrate | schedules]\n")
                 code = EXIT_WRONG_SETTINGS
     except WrongSettings as error:
         sys.stderr.write(f"{error}\n")
@@ -150,6 +155,22 @@ async def _migrate(name: str, compose: Compose[SettingsT], settings: SettingsT) 
     await service.database.migrate(service.migrations)
     await service.database.close()
     logger.info("the schema is up to date")
+    return 0
+
+
+async def _schedules(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:
+    """One line a schedule on standard output: its id, and what became of it."""
+    connection = Connection(name)
+    service = compose(settings, connection)
+    try:
+        client = await connection.attempt()
+        applied = await apply_schedules(client, service.schedules, name)
+    except (RPCError, RuntimeError) as error:  # RuntimeError is a client's that cannot connect
+        sys.stderr.write(f"Temporal does not take the schedules: {(str(error).splitlines() or [''])[0]}\n")
+        return 1
+    for schedule_id, outcome in applied.items():
+        sys.stdout.write(f"{schedule_id} {outcome}\n")
+    await service.database.close()
     return 0
 
 
@@ -238,7 +259,11 @@ async def _prepare(service: Service, state: health.Health) -> Client:
     await _prepare_database(service)
     state.storing = True
     client = await service.connection.connect()
-    await _insist(lambda: apply_schedules(client, service.schedules), (RPCError,), "schedules cannot be applied yet")
+
+    async def schedules() -> None:
+        await apply_schedules(client, service.schedules, service.name)
+
+    await _insist(schedules, (RPCError,), "schedules cannot be applied yet")
     return client
 
 

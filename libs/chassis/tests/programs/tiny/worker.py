@@ -15,6 +15,7 @@ from temporalio.plugin import SimplePlugin
 from chassis.connection import Connection
 from chassis.database import Database
 from chassis.http import HttpClient
+from chassis.schedules import ServiceSchedule
 from chassis.serving import Service
 from chassis.settings import ServiceSettings, env
 
@@ -92,6 +93,9 @@ def compose(settings: Settings, connection: Connection) -> Service:
         worker_options={"plugins": [SimplePlugin("deadly", run_context=dying)]} if settings.worker == "dies" else {},
         routes=[web.get("/notes", count)],
         background=[beside],
+        schedules=[
+            ServiceSchedule(f"{settings.task_queue}-nightly", "tiny.Listen", settings.task_queue, cron="0 3 * * *")
+        ],
         clients=[HttpClient(timeout_seconds=1)],
         providers={"nobody": "http://127.0.0.1:9"},
     )
