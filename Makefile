@@ -9,7 +9,7 @@ SERVICES := orchestrator inventory payments shipping
 CALLEES := inventory payments shipping
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test e2e check format contracts lock lift clean
+.PHONY: help setup demo test check format contracts lock lift clean
 
 help: ## This menu.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +29,10 @@ setup: .venv/.synced ## Install everything into .venv (done by the other command
 demo: setup ## Everything on this machine, with sample orders. ONCE=1 ends by itself; KEEP=1 begins with the last state.
 	$(RUN)/waybill demo $(if $(ONCE),--once) $(if $(KEEP),--keep) $(ARGS)
 
-test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it.
-	$(RUN)/pytest $(ARGS)
-
-e2e: setup ## Whole orders through real processes, outcomes and cancellations (not part of `make test` yet).
-	$(RUN)/pytest tests/e2e $(ARGS)
+# Most of the time the tests wait for something, so two at a time cost little more than one.
+JOBS ?= 2
+test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it; JOBS=0 runs one at a time.
+	$(RUN)/pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
 
 check: setup ## Formatting, lint, types, import boundaries, locks.
 	$(RUN)/ruff format --check
