@@ -1,3 +1,4 @@
+import asyncio
 import os
 import shutil
 import subprocess
@@ -12,17 +13,21 @@ import pytest
 
 from chassis.testing import postgres
 from chassis.testing.postgres import PostgresServer, create_database
+from chassis.testing.waiting import eventually
 
 NOBODY = 65534
 START = """
 import os, sys
 from pathlib import Path
 import psycopg
+from chassis.testing import postgres
 from chassis.testing.postgres import PostgresServer, create_database
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
+    # Root's interpreter is out of its reach, and the tether runs in one.
+    postgres.tethered = lambda program, **_: program
 server = PostgresServer.start(Path(sys.argv[1]))
 with psycopg.connect(create_database(server.port, "own", owner="own")) as connection:
     assert connection.execute("SELECT current_user").fetchone() == ("own",)
@@ -122,3 +127,24 @@ def test_what_is_committed_can_be_made_durable(tmp_path: Path) -> None:
 def test_a_port_without_a_server_is_not_up(postgres_server: PostgresServer, unused_tcp_port: int) -> None:
     assert postgres.is_up(postgres_server.port)
     assert not postgres.is_up(unused_tcp_port)
+
+
+OUTLIVE = """
+import os, sys
+from pathlib import Path
+from chassis.testing.postgres import PostgresServer
+print(PostgresServer.start(Path(sys.argv[1])).process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a process to its parent's life")
+async def test_the_server_does_not_outlive_a_run_that_is_killed(anyones_folder: Path) -> None:
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OUTLIVE, str(anyones_folder), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await killed.communicate()
+    assert killed.returncode == -9
+    server = Path(f"/proc/{int(said)}/stat")
+    # Without a parent it may stay a zombie, where nobody collects them.
+    await eventually(lambda: not server.exists() or " Z " in server.read_text())

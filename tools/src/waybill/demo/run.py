@@ -119,7 +119,8 @@ async def _work(stack: Stack, screen: Screen, options: Options, result: _Result,
         found = await audit(reader, wait_seconds=AUDIT_SECONDS)
     write_report(options.report, day.rows, found)
     result.code = conclude(screen, day.rows, found, options.report)
-    _show_urls(stack, screen)
+    if not options.once:
+        _show_urls(stack, screen)
 
 
 def _announcing(changed: Callable[[Row], None], screen: Screen, began: float) -> Callable[[Row], None]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from chassis.testing import postgres
 from chassis.testing.programs import program
+from chassis.testing.tether import UNCHANGED
 from waybill.stack.directory import POSTGRES
-from waybill.stack.spec import UNCHANGED, WRONG_SETTINGS
+from waybill.stack.spec import WRONG_SETTINGS
 
 SERVICES = ("orchestrator", "inventory", "payments", "shipping")
 """In the order in which they are listed. Each is ``python -m NAME``, with a database of its own."""

@@ -2,15 +2,13 @@
 
 import asyncio
 import math
-import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 
 import psutil  # type: ignore[import-untyped]  # its types are a package of their own
 
-from waybill.stack import guard
+from chassis.testing.tether import tethered
 from waybill.stack.spec import NotReady, Spec, StackError, State, Tell
 
 TAIL_LINES = 15
@@ -218,14 +216,10 @@ class Process:
         spec = self.spec
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         # A signal that cannot be caught: a program that is paused, or hangs, must not outlive us either.
-        wrapped = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), str(int(signal.SIGKILL))]
+        command = tethered(spec.command, number=signal.SIGKILL, user=spec.user, group=spec.group)
         with spec.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                *wrapped,
-                str(spec.user),
-                str(spec.group),
-                "--",
-                *spec.command,
+                *command,
                 env=dict(spec.environment),
                 cwd=spec.folder,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from chassis.testing.tether import UNCHANGED
+
 Tell = Callable[[str], None]
 
 WRONG_SETTINGS = 2
 """Exit code of a program whose environment is wrong: it will not be better the next time."""
-
-UNCHANGED = -1
-"""Run as the user, and the group, that we are."""
 
 
 class StackError(Exception):

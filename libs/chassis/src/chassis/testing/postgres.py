@@ -7,6 +7,7 @@ restarts its servers, and services that connect over TCP, need both in hand.
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,7 @@ import psycopg
 from psycopg import sql
 
 from chassis.testing.ports import free_ports
+from chassis.testing.tether import UNCHANGED, tethered
 
 SUPERUSER = "postgres"
 START_SECONDS = 30
@@ -174,13 +176,14 @@ class PostgresServer:
         [port] = free_ports(1)
         log = directory / "postgres.log"
         with log.open("wb") as output:
+            user, group = (popen_options().get(name, UNCHANGED) for name in ("user", "group"))
             process = subprocess.Popen(
-                command(data, port, durable=False),
+                # SIGQUIT: immediate shutdown. A run of tests that is killed leaves no server behind.
+                tethered(command(data, port, durable=False), number=signal.SIGQUIT, user=user, group=group),
                 stdout=output,
                 stderr=output,
                 cwd=data_directory(data),
                 start_new_session=True,
-                **popen_options(),
             )
         server = cls(port, data, process)
         deadline = time.monotonic() + START_SECONDS
@@ -197,7 +200,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Stop the server at once and delete its data."""
-        self.process.send_signal(3)  # SIGQUIT: immediate shutdown; there is nothing to keep
+        self.process.send_signal(signal.SIGQUIT)  # immediate shutdown: there is nothing to keep
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:

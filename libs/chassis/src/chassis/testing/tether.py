@@ -1,4 +1,4 @@
-"""Starts one program so that it cannot outlive its starter: ``python guard.py STARTER SIGNAL UID GID -- program …``.
+"""Starts one program so that it cannot outlive its starter: ``python tether.py STARTER SIGNAL UID GID -- program …``.
 
 A program of its own, standard library only, because what it does must happen between fork and exec: a hook inside a
 process with many threads could deadlock there. It drops privileges first (a change of user would clear the death
@@ -8,11 +8,32 @@ a starter that is killed with SIGKILL leaves its programs behind.
 
 import ctypes
 import os
+import signal
 import sys
+from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1
-UNCHANGED = -1  # as in waybill.stack.spec, which this program cannot import
+UNCHANGED = -1
+"""For a user or a group: as the starter's."""
 CANNOT_EXECUTE = 127
+
+
+def tethered(
+    program: Sequence[str], *, number: signal.Signals = signal.SIGKILL, user: int = UNCHANGED, group: int = UNCHANGED
+) -> list[str]:
+    """The command that starts a program tied to the life of this process.
+
+    Args:
+        program: With its arguments.
+        number: What it gets when this process dies. Linux counts the thread that starts it as the starter.
+        user: To run it as.
+        group: To run it as.
+
+    Returns:
+        What to give to ``subprocess``.
+    """
+    said = (os.getpid(), int(number), user, group)
+    return [sys.executable, "-I", "-S", __file__, *(str(one) for one in said), "--", *program]
 
 
 def main(arguments: list[str]) -> None:
