@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from waybill.cli import app
 from waybill.stack.plan import base_environment
 
-COMMANDS = ("demo", "audit", "story", "status", "kill", "pause", "resume", "restart", "scale", "down")
+COMMANDS = ("demo", "audit", "story", "status", "kill", "pause", "resume", "restart", "scale", "down", "watch")
+GROUPS = ("import", "schedules")
 
 
 def waybill(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
@@ -28,12 +29,12 @@ def waybill(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]"
 def test_help_names_every_command(tmp_path: Path) -> None:
     result = waybill("--help", folder=tmp_path)
     assert result.returncode == 0
-    assert all(command in result.stdout for command in COMMANDS)
+    assert all(command in result.stdout for command in (*COMMANDS, *GROUPS))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPS, "import orders", "schedules backfill"])
 def test_every_command_explains_itself(command: str) -> None:
-    result = CliRunner().invoke(app, [command, "--help"])
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert "Usage" in result.output
 
@@ -50,8 +51,12 @@ def test_every_command_explains_itself(command: str) -> None:
         ["down"],
         ["audit"],
         ["story", "A-1"],
+        ["watch", "I-1"],
+        ["import", "pause", "I-1"],
+        ["schedules", "apply"],
+        ["schedules", "list"],
     ],
-    ids=lambda arguments: arguments[0],
+    ids=" ".join,
 )
 def test_without_a_running_stack_a_command_says_so_in_one_line(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -80,6 +85,8 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
         (["audit", "--url", "orchestrator", "--token", "t"], "'orchestrator' is not NAME=VALUE"),
         (["audit", "--url", "orchestrator=http://127.0.0.1:9", "--token", "t"], "no URL for inventory"),
         (["story", "A-1", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
+        (["schedules", "list", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
+        (["watch", "I-1", "--url", "shipping=http://127.0.0.1:9", "--token", "t"], "is not NAME=VALUE with a name of"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_one_line(

@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from waybill.stack import state
+from waybill.stack.oneoff import apply_schedules
 from waybill.stack.ports import LOOPBACK
 from waybill.stack.spec import StackError
 
@@ -45,6 +46,7 @@ class Control:
             [
                 web.get("/status", self._status),
                 web.post("/down", self._down),
+                web.post("/schedules", self._schedules),
                 web.post("/processes/{name}/{action}", self._act),
             ]
         )
@@ -75,6 +77,9 @@ class Control:
     async def _down(self, _: web.Request) -> web.Response:
         self._stack.down_asked.set()
         return web.json_response({})
+
+    async def _schedules(self, _: web.Request) -> web.Response:
+        return web.json_response(await apply_schedules(self._stack))
 
     async def _act(self, request: web.Request) -> web.Response:
         name, action = request.match_info["name"], request.match_info["action"]
@@ -164,6 +169,18 @@ class ControlClient:
             StackError: If it cannot be done.
         """
         await self._ask("POST", f"/processes/{name}/{action}", arguments)
+
+    async def apply_schedules(self) -> dict[str, dict[str, str]]:
+        """Let each service apply its schedules.
+
+        Returns:
+            By service: what became of each schedule, by its id.
+
+        Raises:
+            StackError: If one cannot.
+        """
+        applied: dict[str, dict[str, str]] = await self._ask("POST", "/schedules")
+        return applied
 
     async def down(self) -> None:
         """Ask for the end; does not wait for it."""

@@ -1,0 +1,16 @@
+"""The command ``waybill``."""
+
+import typer
+
+from waybill.cli import imports, orders, schedules, stack
+
+app = typer.Typer(
+    help="Run, watch, break and audit a Waybill deployment.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for part in (stack, orders, imports):
+    app.add_typer(part.app)
+app.add_typer(imports.files, name="import")
+app.add_typer(schedules.app, name="schedules")

@@ -1,0 +1,81 @@
+"""What all commands have in common: how they end, and how they find a running stack."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from waybill import story as stories
+from waybill.audit.books import BooksError
+from waybill.demo import run as demos
+from waybill.demo.screen import Screen
+from waybill.demo.shop import ShopError
+from waybill.imports import ImportsError
+from waybill.schedules import SchedulesError
+from waybill.stack import plan, state
+from waybill.stack.ports import PortTaken
+from waybill.stack.spec import StackError
+
+T = TypeVar("T")
+
+VIOLATED = 1
+CANNOT = 2
+"""Exit code where a command could not do, or ask, what it was to."""
+
+screen = Screen()
+
+Directory = Annotated[Path, typer.Option(help="Where the stack keeps its state and its logs.", show_default=True)]
+Token = Annotated[
+    str, typer.Option(envvar="WAYBILL_OPERATOR_TOKEN", help="The operators' token; a stack's own is known.")
+]
+
+
+KNOWN = (StackError, PortTaken, BooksError, ShopError, ImportsError, SchedulesError, stories.NoStory, OSError)
+"""What a command cannot do is one of these, and its text is for the person who asked."""
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; what it cannot do is told in one line, and ends the command with 2."""
+    try:
+        return asyncio.run(work)
+    except KNOWN as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(demos.INTERRUPTED) from None
+
+
+def find(directory: Path) -> state.StackState:
+    """The running stack's note. Ends the command if there is none."""
+    try:
+        return state.read(directory)
+    except StackError as error:
+        fail(str(error))
+
+
+def fail(said: str) -> NoReturn:
+    """End the command: it could not do what it was to."""
+    typer.echo(f"waybill: {said}", err=True)
+    raise typer.Exit(CANNOT)
+
+
+def parse_ports(text: str) -> dict[str, int]:
+    """``NAME=PORT,…`` as a dictionary. Ends the command if it is not that."""
+    ports: dict[str, int] = {}
+    for name, value in parse_pairs([part for part in text.split(",") if part.strip()], plan.PORTS).items():
+        if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):
+            fail(f"--ports: {value!r}, for {name}, is not a port from 1 to 65535")
+        ports[name] = int(value)
+    return ports
+
+
+def parse_pairs(parts: list[str], names: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` parts as a dictionary. Ends the command if a part is not that, or a name is not known."""
+    pairs: dict[str, str] = {}
+    for part in parts:
+        name, equals, value = part.strip().partition("=")
+        if not equals or name not in names:
+            fail(f"{part.strip()!r} is not NAME=VALUE with a name of {', '.join(names)}")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,84 @@
+"""Commands that ask what became of orders."""
+
+import json
+from datetime import timedelta
+from typing import Annotated
+
+import aiohttp
+import typer
+from temporalio.client import Client
+
+from waybill import story as stories
+from waybill.audit.reading import KEEPERS, Reader
+from waybill.audit.rules import STUCK_AFTER
+from waybill.audit.run import Report
+from waybill.audit.run import audit as run_audit
+from waybill.cli.common import VIOLATED, Directory, Token, find, parse_pairs, run, screen
+from waybill.stack import plan, state
+
+app = typer.Typer()
+
+
+@app.command()
+def audit(
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until no order is under way.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="With --wait: for so many seconds at most.")] = 300,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    stuck_after: Annotated[
+        float, typer.Option(min=1, help="Seconds after which an order that does not move is a violation.")
+    ] = STUCK_AFTER.total_seconds(),
+    url: Annotated[
+        list[str] | None,
+        typer.Option(help=f"NAME=URL of a service, for a deployment that is no stack of ours: {', '.join(KEEPERS)}."),
+    ] = None,
+    token: Token = "",
+    directory: Directory = state.DEFAULT_DIRECTORY,
+) -> None:
+    """Ask every service for its books, and check that they fit together. Exits with 1 if they do not."""
+    stated = parse_pairs(url or [], KEEPERS)
+    urls, operator_token = stated, token
+    if not stated or not token:
+        running = find(directory)
+        urls, operator_token = {**running.urls, **stated}, token or running.operator_token
+
+    async def ask() -> Report:
+        async with aiohttp.ClientSession() as session:
+            return await run_audit(
+                Reader(session, urls, operator_token),
+                wait_seconds=timeout if wait else None,
+                stuck_after=timedelta(seconds=stuck_after),
+            )
+
+    report = run(ask())
+    if as_json:
+        screen.say(json.dumps(report.as_json(), indent=2))
+    else:
+        for violation in report.violations:
+            screen.say(str(violation))
+        under_way = f", {report.in_flight} of them under way" if report.in_flight else ""
+        screen.say(f"checked {report.checked} orders{under_way}: {len(report.violations) or 'no'} violations")
+    raise typer.Exit(VIOLATED if report.violations else 0)
+
+
+@app.command()
+def story(
+    order_id: Annotated[str, typer.Argument(help="Of the order.")],
+    address: Annotated[
+        str, typer.Option(envvar="TEMPORAL_ADDRESS", help="Of Temporal, where it is no stack of ours.")
+    ] = "",
+    namespace: Annotated[str, typer.Option(envvar="TEMPORAL_NAMESPACE", help="In Temporal.")] = plan.NAMESPACE,
+    directory: Directory = state.DEFAULT_DIRECTORY,
+) -> None:
+    """Tell the story of one order: what was done when, on which queue, by whom."""
+    target = address or find(directory).urls["temporal"]
+
+    async def tell() -> list[stories.Step]:
+        try:
+            client = await Client.connect(target, namespace=namespace)
+        except RuntimeError:
+            raise stories.NoStory(f"Temporal does not answer at {target}") from None
+        return stories.steps(await stories.fetch(client, order_id))
+
+    for line in stories.lines(run(tell())):
+        screen.say(line)
