@@ -9,7 +9,7 @@ SERVICES := orchestrator inventory payments shipping
 CALLEES := inventory payments shipping
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test check format contracts lock lift clean
+.PHONY: help setup demo test bench check format contracts lock lift clean
 
 help: ## This menu.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: setup ## Everything on this machine, with sample orders. ONCE=1 ends by it
 JOBS ?= 2
 test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it; JOBS=0 runs one at a time.
 	$(RUN)/pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
+
+bench: setup ## Ratios, both sides in one run: build/bench.json. ONLY='fanout_*' narrows it; PAIRS=5.
+	$(RUN)/waybill bench $(if $(ONLY),--only '$(ONLY)') $(if $(PAIRS),--pairs $(PAIRS)) $(ARGS)
 
 check: setup ## Formatting, lint, types, import boundaries, locks.
 	$(RUN)/ruff format --check

@@ -9,6 +9,7 @@ import typer
 
 from waybill import story as stories
 from waybill.audit.books import BooksError
+from waybill.bench.run import BenchError
 from waybill.demo import run as demos
 from waybill.demo.screen import Screen
 from waybill.demo.shop import ShopError
@@ -32,7 +33,17 @@ Token = Annotated[
 ]
 
 
-KNOWN = (StackError, PortTaken, BooksError, ShopError, ImportsError, SchedulesError, stories.NoStory, OSError)
+KNOWN = (
+    StackError,
+    PortTaken,
+    BooksError,
+    ShopError,
+    ImportsError,
+    SchedulesError,
+    BenchError,
+    stories.NoStory,
+    OSError,
+)
 """What a command cannot do is one of these, and its text is for the person who asked."""
 
 

@@ -1,0 +1,1 @@
+"""Ratios: two things measured in turns, in one run, on one machine."""

@@ -1,0 +1,131 @@
+"""Measures two things in turns and says how they compare."""
+
+import json
+import statistics
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+MIN_PAIRS = 5
+"""Fewer say nothing on a machine that does other things too."""
+
+Figure = Callable[[], Awaitable[float]]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two things to compare.
+
+    Attributes:
+        name: Of the benchmark; ``--only`` selects by it.
+        unit: Of both figures.
+        ours: Measures ours once.
+        baseline: Measures the other once.
+        note: What is measured, and what is wanted, in one line.
+    """
+
+    name: str
+    unit: str
+    ours: Figure
+    baseline: Figure
+    note: str = ""
+
+
+Setting = Callable[[], AbstractAsyncContextManager[Sequence[Contest]]]
+"""Brings up what contests need, and takes it down."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Contests that share servers.
+
+    Attributes:
+        names: Of its contests, known before anything is started.
+        setting: Where they take place.
+    """
+
+    names: tuple[str, ...]
+    setting: Setting
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out.
+
+    Attributes:
+        name: Of the contest.
+        unit: Of ``ours`` and ``baseline``.
+        ours: Median.
+        baseline: Median.
+        ratio: Median of the pairs' ratios, ours divided by baseline.
+        pairs: How many times each was measured.
+        note: See ``Contest``.
+    """
+
+    name: str
+    unit: str
+    ours: float
+    baseline: float
+    ratio: float
+    pairs: int
+    note: str = ""
+
+
+async def compete(contest: Contest, pairs: int, tell: Callable[[str], None] = lambda _: None) -> Result:
+    """Measure both in turns; who is first changes from pair to pair.
+
+    Args:
+        contest: What to compare.
+        pairs: How often.
+        tell: Told of each pair.
+
+    Raises:
+        ValueError: If a figure is not positive, so that there is no ratio.
+    """
+    ours: list[float] = []
+    theirs: list[float] = []
+    for number in range(pairs):
+        sides = [(contest.ours, ours), (contest.baseline, theirs)]
+        for measure, figures in sides if number % 2 == 0 else reversed(sides):
+            figure = await measure()
+            if not figure > 0:
+                raise ValueError(f"{contest.name}: a figure of {figure} {contest.unit} is none")
+            figures.append(figure)
+        tell(f"  {contest.name} {number + 1}/{pairs}: {ours[-1]:.4g} against {theirs[-1]:.4g} {contest.unit}")
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return Result(
+        contest.name, contest.unit, _middle(ours), _middle(theirs), _middle(ratios), pairs=pairs, note=contest.note
+    )
+
+
+def _middle(figures: Sequence[float]) -> float:
+    """The median, to four digits: more would be noise."""
+    return float(f"{statistics.median(figures):.4g}")
+
+
+def table(results: Iterable[Result]) -> Table:
+    """The results for a person."""
+    shown = Table(box=None, pad_edge=False)
+    for name in ("benchmark", "ours", "baseline", "ratio", "unit", "pairs", "what"):
+        shown.add_column(name, justify="right" if name in {"ours", "baseline", "ratio", "pairs"} else "left")
+    for result in results:
+        figures = (f"{figure:.4g}" for figure in (result.ours, result.baseline, result.ratio))
+        shown.add_row(result.name, *figures, result.unit, str(result.pairs), result.note)
+    return shown
+
+
+def keep(path: Path, results: Sequence[Result]) -> None:
+    """Write the results for a machine; those of other benchmarks that are there stay.
+
+    Args:
+        path: Of the file, ``[{"name", "unit", "ours", "baseline", "ratio", "pairs"}, …]``.
+        results: New ones.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = {result.name for result in results}
+    before = json.loads(path.read_text()) if path.exists() else []
+    kept = [entry for entry in before if entry["name"] not in fresh]
+    path.write_text(json.dumps([*kept, *(asdict(result) for result in results)], indent=1) + "\n")

@@ -1,0 +1,69 @@
+"""Chooses benchmarks, runs them, shows and keeps what came out."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from waybill.bench import fanout_contests
+from waybill.bench.harness import MIN_PAIRS, Group, Result, compete, keep, table
+from waybill.demo.screen import Screen
+
+DEFAULT_REPORT = Path("build/bench.json")
+GROUPS: tuple[Group, ...] = (fanout_contests.GROUP,)
+
+
+class BenchError(Exception):
+    """A benchmark cannot be run; the message is for the person who asked."""
+
+
+def chosen(only: Sequence[str], groups: Sequence[Group] = GROUPS) -> list[str]:
+    """Names of the benchmarks to run.
+
+    Args:
+        only: Names or patterns such as ``fanout_*``; none: all.
+        groups: Of all there are.
+
+    Raises:
+        BenchError: If a pattern matches none.
+    """
+    names = [name for group in groups for name in group.names]
+    for pattern in only:
+        if not any(fnmatch(name, pattern) for name in names):
+            raise BenchError(f"there is no benchmark {pattern!r}; there are {', '.join(names)}")
+    return [name for name in names if not only or any(fnmatch(name, pattern) for pattern in only)]
+
+
+async def bench(
+    screen: Screen,
+    only: Sequence[str] = (),
+    pairs: int = MIN_PAIRS,
+    report: Path = DEFAULT_REPORT,
+    groups: Sequence[Group] = GROUPS,
+) -> list[Result]:
+    """Run benchmarks and write their results.
+
+    Args:
+        screen: To show them on.
+        only: See ``chosen``.
+        pairs: How often each side is measured.
+        report: Where the results are written.
+        groups: Of all there are.
+
+    Raises:
+        BenchError: If there is no such benchmark.
+    """
+    names = set(chosen(only, groups))
+    results: list[Result] = []
+    for group in groups:
+        wanted = [name for name in group.names if name in names]
+        if not wanted:
+            continue
+        screen.say(f"Starting what {', '.join(wanted)} needs.")
+        async with group.setting() as contests:
+            for contest in contests:
+                if contest.name in names:
+                    results.append(await compete(contest, pairs, screen.say))
+                    keep(report, results)
+    screen.print(table(results))
+    screen.say(f"Report: {report}")
+    return results

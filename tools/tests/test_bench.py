@@ -1,0 +1,79 @@
+import itertools
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from waybill.bench.fanout_contests import GROUP as FANOUT
+from waybill.bench.harness import Contest, Figure, Group, Result, compete, keep
+from waybill.bench.run import GROUPS, BenchError, bench, chosen
+from waybill.demo.screen import Screen
+
+
+def figures(name: str, order: list[str], *values: float) -> Figure:
+    """A figure that is these values one after the other, and notes that it was asked."""
+    coming: Iterator[float] = itertools.cycle(values)
+
+    async def measure() -> float:
+        order.append(name)
+        return next(coming)
+
+    return measure
+
+
+async def test_sides_take_turns_and_the_ratio_is_the_median_of_the_pairs() -> None:
+    order: list[str] = []
+    contest = Contest("c", "s", figures("ours", order, 2, 30, 4), figures("baseline", order, 1, 10, 1), "what")
+    assert await compete(contest, 3) == Result("c", "s", ours=4, baseline=1, ratio=3, pairs=3, note="what")
+    assert order == ["ours", "baseline", "baseline", "ours", "ours", "baseline"]
+
+
+@pytest.mark.parametrize("figure", [0, -1, float("nan")])
+async def test_a_figure_that_is_none_is_an_error_and_no_ratio(figure: float) -> None:
+    order: list[str] = []
+    with pytest.raises(ValueError, match="is none"):
+        await compete(Contest("c", "s", figures("ours", order, figure), figures("baseline", order, 1)), 1)
+
+
+def test_new_results_replace_old_ones_of_the_same_name_only(tmp_path: Path) -> None:
+    path = tmp_path / "build" / "bench.json"
+    keep(path, [Result("a", "s", 1, 2, 0.5, 5), Result("b", "s", 1, 1, 1, 5)])
+    keep(path, [Result("b", "s", 3, 1, 3, 7)])
+    written = json.loads(path.read_text())
+    assert [(entry["name"], entry["ratio"], entry["pairs"]) for entry in written] == [("a", 0.5, 5), ("b", 3, 7)]
+    assert {"name", "unit", "ours", "baseline", "ratio", "pairs"} <= written[0].keys()
+
+
+def a_group(begun: list[str], *names: str) -> Group:
+    @asynccontextmanager
+    async def setting() -> AsyncIterator[Sequence[Contest]]:
+        begun.append("+".join(names))
+        yield [Contest(name, "s", figures(name, [], 1), figures(name, [], 1)) for name in names]
+
+    return Group(names, setting)
+
+
+async def test_only_what_is_asked_for_is_started_and_measured(tmp_path: Path) -> None:
+    begun: list[str] = []
+    groups = [a_group(begun, "a_one", "a_two"), a_group(begun, "b_one")]
+    results = await bench(Screen(), ["a_t*"], 1, tmp_path / "bench.json", groups)
+    assert [result.name for result in results] == ["a_two"]
+    assert begun == ["a_one+a_two"]
+
+
+def test_a_name_that_is_none_is_told_with_those_there_are() -> None:
+    with pytest.raises(BenchError, match="there is no benchmark 'speed'; there are fanout_window_vs_gather"):
+        chosen(["speed"])
+
+
+def test_names_are_unique() -> None:
+    names = chosen([])
+    assert len(names) == len(set(names)) == sum(len(group.names) for group in GROUPS)
+
+
+async def test_the_ways_of_fanning_out_do_every_item(tmp_path: Path) -> None:
+    results = await bench(Screen(), ["fanout_*_100"], 1, tmp_path / "bench.json", [FANOUT])
+    assert [result.name for result in results] == ["fanout_gathered_100", "fanout_windowed_100", "fanout_chunked_100"]
+    assert all(result.ours > 0 for result in results)
