@@ -15,7 +15,7 @@ from chassis.connection import Connection
 from chassis.database import Database
 from chassis.serving import Service
 from inventory.books import Books, Receipt, Receiving
-from inventory.settings import InventorySettings
+from inventory.settings import Settings
 from inventory.store import Store
 from inventory.worker import compose
 
@@ -76,7 +76,7 @@ def run_out(database: Database) -> Callable[[str], Awaitable[None]]:
 @pytest_asyncio.fixture
 async def service(database: Database) -> AsyncIterator[Service]:
     """Inventory as its composition root makes it, on the test's database."""
-    settings = InventorySettings(
+    settings = Settings(
         database_url=database.engine.url.render_as_string(hide_password=False),
         operator_token=SecretStr("operator-token"),
         expiry_seconds=1,

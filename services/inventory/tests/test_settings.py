@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from chassis.settings import load
-from inventory.settings import InventorySettings
+from inventory.settings import Settings
 
 REQUIRED = {
     "INVENTORY_DATABASE_URL": "postgresql://inventory:secret@db/inventory",
@@ -23,13 +23,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_the_database_and_the_operators_token_must_be_told() -> None:
-    settings = load(InventorySettings)
+    settings = load(Settings)
     assert (settings.port, settings.expiry_seconds, settings.expiry_batch) == (8002, 60, 200)
 
 
 def test_variables_begin_with_the_services_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INVENTORY_EXPIRY_SECONDS", "5")
-    assert load(InventorySettings).expiry_seconds == 5
+    assert load(Settings).expiry_seconds == 5
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_wrong_value_ends_the_start_with_a_line_that_names_the_variable(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as stop:
-        load(InventorySettings)
+        load(Settings)
     assert stop.value.code == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -70,6 +70,6 @@ async def test_the_program_without_its_settings_exits_with_2() -> None:
 
 
 def test_every_setting_of_our_own_is_explained() -> None:
-    for name in InventorySettings.__annotations__:
+    for name in Settings.__annotations__:
         if name != "model_config":
-            assert InventorySettings.model_fields[name].description, name
+            assert Settings.model_fields[name].description, name

@@ -5,7 +5,7 @@ from pydantic import Field
 from chassis.settings import ServiceSettings, env
 
 
-class InventorySettings(ServiceSettings):
+class Settings(ServiceSettings):
     """Variables begin with ``INVENTORY_``."""
 
     model_config = env("INVENTORY_")

@@ -9,7 +9,7 @@ from chassis.serving import Service
 from inventory import api, contract
 from inventory.activities import Activities, ExpiryBatch
 from inventory.books import Books
-from inventory.settings import InventorySettings
+from inventory.settings import Settings
 from inventory.store import Store
 from inventory.workflows import release_expired_holds
 from inventory.workflows.commit_stock import CommitStock
@@ -17,7 +17,7 @@ from inventory.workflows.release_stock import ReleaseStock
 from inventory.workflows.reserve_stock import ReserveStock
 
 
-def compose(settings: InventorySettings, connection: Connection) -> Service:
+def compose(settings: Settings, connection: Connection) -> Service:
     """Put inventory together."""
     database = Database(settings.database_url, pool_size=settings.database_pool)
     activities = Activities(Store(database.engine))
