@@ -81,6 +81,10 @@ async def service(database: Database) -> AsyncIterator[Service]:
         operator_token=SecretStr("operator-token"),
         expiry_seconds=1,
         expiry_batch=2,
+        import_partition_rows=40,
+        import_chunk_rows=10,
+        import_concurrency=2,
+        intake_seconds=0.05,
     )
     service = compose(settings, Connection("inventory"))
     yield service

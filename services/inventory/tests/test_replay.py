@@ -14,13 +14,9 @@ from temporalio.workflow import NondeterminismError
 
 from chassis.converter import DATA_CONVERTER
 from chassis.serving import Service
-from inventory.workflows.commit_stock import CommitStock
-from inventory.workflows.release_expired_holds import ReleaseExpiredHolds
-from inventory.workflows.release_stock import ReleaseStock
-from inventory.workflows.reserve_stock import ReserveStock
+from inventory.workflows.registered import WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
-WORKFLOWS = [ReserveStock, CommitStock, ReleaseStock, ReleaseExpiredHolds]
 
 
 def recorded(path: Path) -> WorkflowHistory:

@@ -1,6 +1,8 @@
 """What inventory's workflows do to the world: one transaction each, and each may run again."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -39,6 +41,10 @@ class Activities:
     def __init__(self, store: Store) -> None:
         """Work on a store."""
         self._store = store
+
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """The bound methods, for the worker."""
+        return [self.reserve, self.commit, self.release, self.release_expired]
 
     @activity.defn(name="inventory.reserve")
     async def reserve(self, request: ReserveRequest) -> Reservation:

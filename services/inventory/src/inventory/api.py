@@ -10,11 +10,8 @@ from chassis.paging import page, page_args
 from chassis.problems import Problem, operators_only, read_json
 from inventory.books import Books, Receipt, Receiving
 from inventory.contract import MAX_NAME
+from inventory.parsing import MAX_PRICE, MAX_WEIGHT
 
-MAX_WEIGHT = 1_000_000
-"""Most grams of one unit: a tonne."""
-MAX_PRICE = 10**9
-"""Most minor units of one unit's price."""
 MAX_RECEIPT = 1_000_000
 """Most units of one receipt."""
 

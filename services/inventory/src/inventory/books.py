@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from inventory.tables import HoldState, MovementKind, hold_lines, holds, movements, prices, products, stock
 
+OF_ORDERS = (MovementKind.COMMIT, MovementKind.PUT_BACK)
+"""Movements whose reference is an order's id."""
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -123,7 +126,7 @@ class Books:
         )
         net = (
             select(func.coalesce(func.sum(movements.c.quantity), 0))
-            .where(movements.c.reference == holds.c.order_id, movements.c.kind != MovementKind.RECEIPT)
+            .where(movements.c.reference == holds.c.order_id, movements.c.kind.in_(OF_ORDERS))
             .scalar_subquery()
         )
         query = (

@@ -1,8 +1,12 @@
 """What inventory can be told."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from chassis.settings import ServiceSettings, env
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 
 class Settings(ServiceSettings):
@@ -16,3 +20,18 @@ class Settings(ServiceSettings):
     """How often holds that ran out are looked for. Until then their units stay held, but cannot be committed."""
     expiry_batch: int = Field(default=200, ge=1, le=5000)
     """Holds released in one transaction, which locks their stock rows for its length."""
+    currencies: frozenset[Currency] = Field(default=frozenset({"EUR", "GBP", "USD"}), min_length=1)
+    """Currencies in which goods are sold, as a JSON list. A row of a supplier's list in another one is rejected."""
+    import_max_rows: int = Field(default=5_000_000, ge=1, le=100_000_000)
+    """Most rows of one supplier's list."""
+    import_partition_rows: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Lines of one partition of an import, which is a child workflow. The coordinator's history grows by about ten
+    events for each."""
+    import_chunk_rows: int = Field(default=1_000, ge=1, le=20_000)
+    """Lines of one transaction of an import, which locks their stock rows for its length, and orders wait for it."""
+    import_concurrency: int = Field(default=4, ge=1, le=100)
+    """Partitions of one import that run at the same time."""
+    intake_seconds: float = Field(default=1, gt=0, le=60)
+    """How often accepted imports and stocktakes are looked for whose workflow is not started."""
+    start_seconds: float = Field(default=3, gt=0, le=30)
+    """How long a request waits for Temporal. What is accepted meanwhile is started by the intake."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from chassis import database
 
@@ -46,6 +46,8 @@ class MovementKind(StrEnum):
     """Goods went out; the reference is the order's id."""
     PUT_BACK = "put_back"
     """A commit was undone; the reference is the order's id."""
+    IMPORT = "import"
+    """A supplier's list says that there are more units, or fewer; the reference names the import and the line."""
 
 
 metadata = database.metadata()
@@ -86,13 +88,21 @@ movements = Table(
     "movements",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("kind", Text, CheckConstraint("kind IN ('receipt', 'commit', 'put_back')", name="kind"), nullable=False),
+    Column(
+        "kind",
+        Text,
+        CheckConstraint("kind IN ('receipt', 'commit', 'put_back', 'import')", name="kind"),
+        nullable=False,
+    ),
     Column("reference", _NAME, nullable=False),
     Column("sku", _NAME, nullable=False),
     Column("warehouse", _NAME, nullable=False),
     Column("quantity", BigInteger, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
-    CheckConstraint("CASE kind WHEN 'commit' THEN quantity < 0 ELSE quantity > 0 END", name="quantity"),
+    CheckConstraint(
+        "CASE kind WHEN 'commit' THEN quantity < 0 WHEN 'import' THEN quantity <> 0 ELSE quantity > 0 END",
+        name="quantity",
+    ),
     UniqueConstraint("reference", "kind", "sku", "warehouse", name="movements_once"),
     ForeignKeyConstraint(["sku", "warehouse"], ["stock.sku", "stock.warehouse"]),
     Index("movements_by_stock", "sku", "warehouse"),
@@ -139,3 +149,78 @@ hold_lines = Table(
     Index("hold_lines_by_stock", "sku", "warehouse"),
 )
 """The units of a hold. They stay when the hold is over: the state says what became of them."""
+
+import_uploads = Table(
+    "import_uploads",
+    metadata,
+    Column("upload", UUID, primary_key=True),
+    Column("touched_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+)
+"""Uploads under way. One that is touched no more was broken off, and its rows are removed."""
+
+import_rows = Table(
+    "import_rows",
+    metadata,
+    Column("upload", UUID, primary_key=True),
+    Column("line", Integer, primary_key=True, autoincrement=False),
+    Column("sku", _NAME),
+    Column("warehouse", _NAME),
+    Column("currency", _NAME),
+    Column("weight", Integer),
+    Column("price", BigInteger),
+    Column("quantity", BigInteger),
+    Column("fault", Text),
+)
+"""The staging table: suppliers' lists line by line, as columns or with the fault for which they cannot be used.
+
+A list stands here from its upload until all of it is applied.
+"""
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("import_id", _NAME, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("upload", UUID, nullable=False),
+    Column("rows", Integer, CheckConstraint("rows > 0", name="rows"), nullable=False),
+    Column("last_line", Integer, nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('accepted', 'running', 'completed', 'cancelled', 'failed')", name="state"),
+        nullable=False,
+        server_default=text("'accepted'"),
+    ),
+    Column("result", JSONB(none_as_null=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("started_at", DateTime(timezone=True)),
+    Column("finished_at", DateTime(timezone=True)),
+    Index("imports_waiting", "created_at", postgresql_where=text("started_at IS NULL")),
+)
+"""One row an import, kept for ever: it tells a repeat from a conflict."""
+
+import_partitions = Table(
+    "import_partitions",
+    metadata,
+    Column("import_id", _NAME, ForeignKey("imports.import_id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("first_line", Integer, nullable=False),
+    Column("last_line", Integer, nullable=False),
+    Column("done_line", Integer, nullable=False),
+    Column("applied", Integer, nullable=False, server_default=text("0")),
+    Column("rejected", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text),
+    Column("attempts", Integer),
+    CheckConstraint("done_line BETWEEN first_line - 1 AND last_line", name="done_line"),
+)
+"""How far each partition is. ``done_line`` moves in the transaction that applies the lines: so each is applied once."""
+
+import_rejections = Table(
+    "import_rejections",
+    metadata,
+    Column("import_id", _NAME, ForeignKey("imports.import_id"), primary_key=True),
+    Column("line", Integer, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+)
+"""The lines that were not applied, and why."""

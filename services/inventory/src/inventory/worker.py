@@ -1,38 +1,39 @@
 """The composition root: from settings to a service."""
 
-from datetime import timedelta
-
 from chassis.connection import Connection
 from chassis.database import Database
-from chassis.schedules import ServiceSchedule
 from chassis.serving import Service
 from inventory import api, contract
-from inventory.activities import Activities, ExpiryBatch
+from inventory.activities import Activities
+from inventory.applying import Applier
 from inventory.books import Books
+from inventory.import_activities import ImportActivities
+from inventory.imports import ImportStore
+from inventory.imports_api import ImportsApi
+from inventory.intake import Intake
+from inventory.schedules import schedules
 from inventory.settings import Settings
+from inventory.staging import Staging
 from inventory.store import Store
-from inventory.workflows import release_expired_holds
-from inventory.workflows.commit_stock import CommitStock
-from inventory.workflows.release_stock import ReleaseStock
-from inventory.workflows.reserve_stock import ReserveStock
+from inventory.workflows.registered import WORKFLOWS
 
 
 def compose(settings: Settings, connection: Connection) -> Service:
     """Put inventory together."""
     database = Database(settings.database_url, pool_size=settings.database_pool)
-    activities = Activities(Store(database.engine))
-    every = timedelta(seconds=settings.expiry_seconds)
-    args = [ExpiryBatch(settings.expiry_batch)]
-    queue = contract.TASK_QUEUE
+    engine = database.engine
+    imports = ImportStore(engine)
+    imports_api = ImportsApi(imports, Staging(engine, settings), connection, settings)
     return Service(
         name="inventory",
         settings=settings,
         connection=connection,
         database=database,
         migrations="inventory.migrations",
-        task_queue=queue,
-        workflows=[ReserveStock, CommitStock, ReleaseStock, release_expired_holds.ReleaseExpiredHolds],
-        activities=[activities.reserve, activities.commit, activities.release, activities.release_expired],
-        routes=api.routes(Books(database.engine), settings.operator_token),
-        schedules=[ServiceSchedule("release-expired-holds", release_expired_holds.NAME, queue, every, args)],
+        task_queue=contract.TASK_QUEUE,
+        workflows=WORKFLOWS,
+        activities=[*Activities(Store(engine)).all(), *ImportActivities(imports, Applier(engine)).all()],
+        routes=[*api.routes(Books(engine), settings.operator_token), *imports_api.routes()],
+        background=[Intake(connection, settings, [imports_api.kind]).run],
+        schedules=schedules(settings),
     )

@@ -1,0 +1,23 @@
+"""What inventory does again and again."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from chassis.schedules import ServiceSchedule
+from inventory import contract
+from inventory.activities import ExpiryBatch
+from inventory.settings import Settings
+from inventory.workflows import release_expired_holds
+
+
+def schedules(settings: Settings) -> Sequence[ServiceSchedule]:
+    """The schedules, as the settings want them."""
+    return [
+        ServiceSchedule(
+            "release-expired-holds",
+            release_expired_holds.NAME,
+            contract.TASK_QUEUE,
+            every=timedelta(seconds=settings.expiry_seconds),
+            args=[ExpiryBatch(settings.expiry_batch)],
+        ),
+    ]

@@ -1,0 +1,10 @@
+"""All workflows that inventory's worker runs."""
+
+from inventory.workflows.commit_stock import CommitStock
+from inventory.workflows.import_catalogue import ImportCatalogue
+from inventory.workflows.import_partition import ImportPartition
+from inventory.workflows.release_expired_holds import ReleaseExpiredHolds
+from inventory.workflows.release_stock import ReleaseStock
+from inventory.workflows.reserve_stock import ReserveStock
+
+WORKFLOWS: list[type] = [ReserveStock, CommitStock, ReleaseStock, ReleaseExpiredHolds, ImportCatalogue, ImportPartition]
