@@ -3,13 +3,13 @@
 from temporalio import workflow
 
 from payments import contract
-from payments.workflows.steps import ARGUMENT_MISSING, step
+from payments.workflows.steps import step
 
 with workflow.unsafe.imports_passed_through():
     from payments.activities import Activities
 
 
-@workflow.defn(name="payments.ReversePayment", failure_exception_types=ARGUMENT_MISSING)
+@workflow.defn(name="payments.ReversePayment")
 class ReversePayment(contract.ReversePayment):
     """Voids or refunds, whichever is right."""
 

@@ -20,9 +20,6 @@ RETRY = RetryPolicy(
 )
 """Without an end: nobody knows the outcome before the gateway has told it."""
 
-ARGUMENT_MISSING = [TypeError]
-"""What Python raises where someone starts a workflow without its argument: it fails, rather than hangs."""
-
 _Result = TypeVar("_Result")
 
 
@@ -34,11 +31,8 @@ async def step(method: Callable[[Any, Any], Awaitable[_Result]], request: object
         request: Its argument.
 
     Raises:
-        ApplicationError: What the activity refused with, so that a caller finds the contract's type at once; or
-            ``InvalidInput`` if there is no argument.
+        ApplicationError: What the activity refused with, so that a caller finds the contract's type at once.
     """
-    if request is None:  # a null passes for every type
-        raise ApplicationError("the argument is null", type="InvalidInput", non_retryable=True)
     try:
         return await workflow.execute_activity_method(
             method,
