@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -15,15 +16,22 @@ from temporalio.testing import WorkflowEnvironment
 from chassis.connection import Connection
 from chassis.database import Database
 from chassis.http import HttpClient
+from chassis.serving import Service
 from chassis.testing.serving import serve_app
+from payments.account_activities import AccountActivities
+from payments.account_store import AccountStore
+from payments.account_terms import Move
 from payments.activities import Activities
 from payments.contract import AuthoriseRequest, Reversed, Undo
+from payments.credit_payments import CreditPayments
 from payments.gateway import Gateway
 from payments.model import Books, State
 from payments.settings import Settings
 from payments.store import Store
+from payments.store_credit import StoreCredit
 from payments.worker import compose
 
+from .direct_credit import DirectCredit
 from .fake_gateway import FakeGateway
 
 TIMEOUT = 0.5
@@ -36,6 +44,8 @@ class World:
     store: Store
     outside: FakeGateway
     gateway: Gateway
+    accounts: AccountStore
+    credit: DirectCredit
     activities: Activities
 
 
@@ -46,23 +56,34 @@ async def world(fresh_database: Callable[[str], Awaitable[Database]]) -> AsyncIt
     http = HttpClient(timeout_seconds=TIMEOUT)
     async with serve_app(outside.app()) as url:
         store, gateway = Store(database.engine), Gateway(f"{url}/gateway", http)
-        yield World(database, store, outside, gateway, Activities(store, gateway))
+        accounts = AccountStore(database.engine)
+        credit = DirectCredit(AccountActivities(accounts))
+        activities = Activities(store, gateway, CreditPayments(store, cast(StoreCredit, credit)))
+        yield World(database, store, outside, gateway, accounts, credit, activities)
         outside.released.set()
         await http.close()
 
 
-@asynccontextmanager
-async def serving(world: World, environment: WorkflowEnvironment) -> AsyncIterator[Client]:
-    """The service's own worker, put together as in production, at work on a test server."""
-    settings = Settings(
-        database_url=world.database.engine.url.render_as_string(hide_password=False),
-        operator_token=SecretStr("operator-token"),
-        gateway_url=world.gateway._base,
-        gateway_seconds=TIMEOUT,
-    )
+def composed(world: World, client: Client, **settings: Any) -> Service:
+    """The service as in production, on the world's database and gateway."""
     connection = Connection("payments")
-    connection.use(environment.client)
-    service = compose(settings, connection)
+    connection.use(client)
+    return compose(
+        Settings(
+            database_url=world.database.engine.url.render_as_string(hide_password=False),
+            operator_token=SecretStr("operator-token"),
+            gateway_url=world.gateway._base,
+            gateway_seconds=TIMEOUT,
+            **settings,
+        ),
+        connection,
+    )
+
+
+@asynccontextmanager
+async def serving(world: World, environment: WorkflowEnvironment, **settings: Any) -> AsyncIterator[Client]:
+    """The service's own worker, put together as in production, at work on a test server."""
+    service = composed(world, environment.client, **settings)
     try:
         async with service.worker(environment.client):
             yield environment.client
@@ -70,6 +91,39 @@ async def serving(world: World, environment: WorkflowEnvironment) -> AsyncIterat
         for client in service.clients:
             await client.close()
         await service.database.close()
+
+
+def new_account() -> str:
+    return f"account-{uuid.uuid4().hex[:12]}"
+
+
+def new_key() -> str:
+    return f"key-{uuid.uuid4().hex[:12]}"
+
+
+def credit_request(order_id: str, account_id: str, *, amount: int = 1250, currency: str = "EUR") -> AuthoriseRequest:
+    return AuthoriseRequest(order_id, amount, currency, card_token="", account_id=account_id)
+
+
+async def account_with(world: World, amount: int) -> str:
+    account_id = new_account()
+    await world.accounts.deposit(account_id, Move(new_key(), amount, "EUR"))
+    return account_id
+
+
+async def balance_of(world: World, account_id: str) -> int:
+    """What an account holds, after its table, its statement and the ledger have been held against each other."""
+    account = await world.accounts.account(account_id)
+    assert account is not None
+    entries = await world.accounts.statement(account_id, 0, 1000)
+    running = 0
+    for number, entry in enumerate(entries, 1):
+        running += entry.amount
+        assert (entry.entry, entry.balance_after) == (number, running)
+        assert running >= 0
+    assert account.balance == running
+    assert account.entries == len(entries)
+    return account.balance
 
 
 def new_order() -> str:

@@ -4,8 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from payments.activities import Activities
+from payments.credit_payments import CreditPayments
 from payments.gateway import Gateway
 from payments.store import Store
+from payments.store_credit import StoreCredit
+
+from .conftest import World
 
 Seam = Callable[[], Awaitable[None]]
 
@@ -33,9 +37,11 @@ class _Seamed:
         return call
 
 
-def seamed(store: Store, gateway: Gateway, seam: Seam) -> Activities:
+def seamed(world: World, seam: Seam) -> Activities:
     """Activities that pass ``seam`` before and after each transaction and each request."""
-    return Activities(cast(Store, _Seamed(store, seam)), cast(Gateway, _Seamed(gateway, seam)))
+    store = cast(Store, _Seamed(world.store, seam))
+    credit = cast(StoreCredit, _Seamed(world.credit, seam))
+    return Activities(store, cast(Gateway, _Seamed(world.gateway, seam)), CreditPayments(store, credit))
 
 
 class At:

@@ -40,10 +40,12 @@ async def test_a_payment_is_shown_with_its_books(world: World, client: aiohttp.C
     assert body == {
         "order_id": order_id,
         "state": "captured",
+        "method": "card",
         "amount": 1250,
         "currency": "EUR",
         "captured": 1250,
         "refunded": 0,
+        "account_id": None,
         "voided": 0,
         "ledger": {"gateway": 1250, "sales": -1250},
         "balanced": True,
@@ -66,6 +68,7 @@ async def test_the_audit_pages_through_every_payment(world: World, client: aioht
     assert first["items"][0] == {
         "order_id": ids[0],
         "state": "reversed",
+        "method": "card",
         "amount": 1250,
         "currency": "EUR",
         "captured": 0,

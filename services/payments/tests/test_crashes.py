@@ -57,7 +57,7 @@ async def test_a_step_that_crashed_anywhere_is_done_once_when_tried_again(
         order_id = await _prepared(world, BEFORE[step], trouble)
         at = At(number, crash)
         try:
-            await step(seamed(world.store, world.gateway, at), order_id)
+            await step(seamed(world, at), order_id)
         except Crash:
             await step(world.activities, order_id)
         books = await world.store.books(order_id)
@@ -78,7 +78,7 @@ async def test_a_step_that_crashed_anywhere_is_undone_and_refused_afterwards(
         order_id = await _prepared(world, BEFORE[step], trouble)
         at = At(number, crash)
         with suppress(Crash):
-            await step(seamed(world.store, world.gateway, at), order_id)
+            await step(seamed(world, at), order_id)
         await undo(world.activities, order_id)
         async with refuses(Refusal.PAYMENT_REVERSED):
             await step(world.activities, order_id)
@@ -101,7 +101,7 @@ async def test_an_undo_that_overtakes_a_step_anywhere_leaves_nothing(
 
         at = At(number, overtake)
         try:
-            await step(seamed(world.store, world.gateway, at), order_id)
+            await step(seamed(world, at), order_id)
         except ApplicationError as refusal:
             refused.add(refusal.type)
         except GatewayError:  # the gateway's refusal got lost: the next attempt meets the fence
@@ -120,7 +120,7 @@ async def test_an_undo_that_crashed_anywhere_is_finished_when_tried_again(world:
             order_id = await _prepared(world, steps, trouble)
             at = At(number, crash)
             try:
-                await undo(seamed(world.store, world.gateway, at), order_id)
+                await undo(seamed(world, at), order_id)
             except Crash:
                 await undo(world.activities, order_id)
             await assert_nothing_is_left(world, order_id)
@@ -144,7 +144,7 @@ async def test_a_step_that_arrives_anywhere_within_an_undo_leaves_nothing(
                 refused.add(refusal.type)
 
         at = At(number, arrive)
-        await undo(seamed(world.store, world.gateway, at), order_id)
+        await undo(seamed(world, at), order_id)
         await assert_nothing_is_left(world, order_id)
         if not at.reached:
             # Missing: a capture without an authorisation, before the fence stood.

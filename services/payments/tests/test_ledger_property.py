@@ -35,7 +35,7 @@ class Actor:
     def __init__(self, world: World, order_id: str, step: Callable[[Activities, str], Awaitable[object]]) -> None:
         self._turns: asyncio.Queue[bool] = asyncio.Queue()
         self._waiting = asyncio.Event()
-        self._activities = seamed(world.store, world.gateway, self._seam)
+        self._activities = seamed(world, self._seam)
         self._step = step
         self._order_id = order_id
         self._life = asyncio.create_task(self._live())

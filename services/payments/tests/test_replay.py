@@ -21,13 +21,13 @@ from payments import contract
 from payments.contract import CaptureRequest, Undo
 from payments.workflows.authorise_payment import AuthorisePayment
 from payments.workflows.capture_payment import CapturePayment
+from payments.workflows.registered import WORKFLOWS
 from payments.workflows.reverse_payment import ReversePayment
 
 from .conftest import World, new_order, request_for, serving
 from .fake_gateway import Trouble
 
 HISTORIES = Path(__file__).parent / "histories"
-WORKFLOWS = [AuthorisePayment, CapturePayment, ReversePayment]
 
 
 def _replayer() -> Replayer:

@@ -6,7 +6,7 @@ back after a crash, or got no answer, looks the key up at the gateway first.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
@@ -24,7 +24,8 @@ from payments.contract import (
     capture_key,
     refund_key,
 )
-from payments.model import Payment, State
+from payments.credit_payments import CreditPayments
+from payments.model import Method, Payment, State
 from payments.store import Store
 
 _Answer = TypeVar("_Answer")
@@ -41,15 +42,21 @@ class VoidOutcome:
 class Activities:
     """What payments' workflows have done."""
 
-    def __init__(self, store: Store, gateway: gw.Gateway) -> None:
+    def __init__(self, store: Store, gateway: gw.Gateway, credit: CreditPayments) -> None:
         """Keep what the activities work with.
 
         Args:
             store: Payments' memory.
             gateway: The card gateway.
+            credit: What is paid with store credit.
         """
         self._store = store
         self._gateway = gateway
+        self._credit = credit
+
+    def all(self) -> list[Callable[..., Any]]:
+        """All of them, for the worker."""
+        return [self.authorise, self.capture, self.void, self.refund]
 
     @activity.defn(name="payments.authorise")
     async def authorise(self, request: AuthoriseRequest) -> Authorisation:
@@ -58,11 +65,16 @@ class Activities:
         Raises:
             ApplicationError: ``declined``, ``payment_reversed`` or ``payment_conflict``, for good.
             GatewayError: If the gateway does not answer; try again.
+            Unanswered: If the account does not answer; try again.
         """
         order_id, key = request.order_id, authorise_key(request.order_id)
-        payment, is_new = await self._store.begin_authorisation(order_id, request.amount, request.currency)
+        payment, is_new = await self._store.begin_authorisation(
+            order_id, request.amount, request.currency, request.account_id or None
+        )
         if payment.state is not State.AUTHORISING or _differs(payment, request):
             return _authorisation(payment, request)
+        if request.account_id:
+            return _authorisation(await self._credit.set_aside(request), request)
 
         answer = await self._ask(
             key,
@@ -101,6 +113,8 @@ class Activities:
         payment = await self._store.begin_capture(order_id)
         if payment is None or payment.state is not State.AUTHORISED:
             return _capture(payment, order_id)
+        if payment.method is Method.STORE_CREDIT:  # it is set aside, and nobody outside is to be asked
+            return _capture(await self._store.record_captured(order_id, key), order_id)
 
         answer = await self._ask(
             key,
@@ -123,17 +137,22 @@ class Activities:
     async def void(self, undo: Undo) -> VoidOutcome:
         """Fence the payment, then set the amount free by its key, which burns the key for a request still under way.
 
+        Store credit is put back here, whether it was taken for good or not.
+
         Returns:
-            The undo's result, unless the money is taken already.
+            The undo's result, unless a card's money is taken already.
 
         Raises:
             GatewayError: If the gateway does not answer; try again.
+            Unanswered: If the account does not answer; try again.
         """
         order_id, key = undo.order_id, authorise_key(undo.order_id)
         # The fence stands before the gateway is told: whatever comes later is refused by one of the two.
         payment = await self._store.fence(order_id, undo.reason)
         if payment.state is State.REVERSED:
             return VoidOutcome(_result(payment))
+        if payment.account_id is not None:
+            return VoidOutcome(_result(await self._credit.put_back(payment.account_id, order_id)))
         # No look-up before the first attempt: telling the gateway again is safe, and its answer is the same.
         answer = await self._ask(key, lambda: self._gateway.void(key), _found_void, look_first=False)
         if not isinstance(answer, gw.Voided):
@@ -227,7 +246,8 @@ def _found_refund(operation: gw.Operation) -> gw.Refunded | None:
 
 
 def _differs(payment: Payment, request: AuthoriseRequest) -> bool:
-    return not payment.state.undone and (payment.amount, payment.currency) != (request.amount, request.currency)
+    had = (payment.amount, payment.currency, payment.account_id)
+    return not payment.state.undone and had != (request.amount, request.currency, request.account_id or None)
 
 
 def _authorisation(payment: Payment, request: AuthoriseRequest) -> Authorisation:

@@ -46,6 +46,7 @@ def _item(books: Books) -> dict[str, Any]:
     return {
         "order_id": payment.order_id,
         "state": payment.state,
+        "method": payment.method,
         "amount": payment.amount,
         "currency": payment.currency,
         "captured": payment.captured,
@@ -58,6 +59,7 @@ def _item(books: Books) -> dict[str, Any]:
 def _details(books: Books) -> dict[str, Any]:
     payment = books.payment
     return {
+        "account_id": payment.account_id,
         "voided": payment.voided,
         "authorisation_id": payment.authorisation_id,
         "capture_id": payment.capture_id,

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments.contract import capture_key, refund_key
-from payments.model import Account, Books, Payment, State
+from payments.contract import authorise_key, capture_key, refund_key
+from payments.ledger import book, change_payment, locked_payment, payment_of, the_locked_payment
+from payments.model import Books, Kind, LedgerAccount, Method, Payment, State
 from payments.tables import BOOKINGS, LEDGER_ENTRIES, PAYMENTS
 
 MAX_REASON = 200
@@ -31,17 +32,21 @@ class Store:
         """
         self._engine = engine
 
-    async def begin_authorisation(self, order_id: str, amount: int, currency: str) -> tuple[Payment, bool]:
-        """Write down that the gateway is about to be asked.
+    async def begin_authorisation(
+        self, order_id: str, amount: int, currency: str, account_id: str | None = None
+    ) -> tuple[Payment, bool]:
+        """Write down that the gateway, or a store-credit account, is about to be asked.
 
         Returns:
-            The payment, and whether it is new: nobody can have asked the gateway for it yet.
+            The payment, and whether it is new: nobody can have been asked for it yet.
         """
-        new = insert(PAYMENTS).values(order_id=order_id, state=State.AUTHORISING, amount=amount, currency=currency)
+        new = insert(PAYMENTS).values(
+            order_id=order_id, state=State.AUTHORISING, amount=amount, currency=currency, account_id=account_id
+        )
         async with self._engine.begin() as connection:
             made = await connection.execute(new.on_conflict_do_nothing().returning(PAYMENTS.c.order_id))
             is_new = made.one_or_none() is not None
-            return await _the_locked(connection, order_id), is_new
+            return await the_locked_payment(connection, order_id), is_new
 
     async def record_authorised(self, order_id: str, authorisation_id: str) -> Payment:
         """Write down that the amount is set aside, unless an undo began meanwhile.
@@ -52,7 +57,7 @@ class Store:
         async with self._held(order_id) as (connection, payment):
             if payment.state is not State.AUTHORISING:
                 return payment
-            return await _change(connection, order_id, state=State.AUTHORISED, authorisation_id=authorisation_id)
+            return await change_payment(connection, order_id, state=State.AUTHORISED, authorisation_id=authorisation_id)
 
     async def record_declined(self, order_id: str, reason: str, *, since: State) -> Payment:
         """Write down that the gateway will not, unless the payment has left the state in which it was asked.
@@ -63,7 +68,7 @@ class Store:
         async with self._held(order_id) as (connection, payment):
             if payment.state is not since:
                 return payment
-            return await _change(connection, order_id, state=State.DECLINED, decline_reason=reason)
+            return await change_payment(connection, order_id, state=State.DECLINED, decline_reason=reason)
 
     async def begin_capture(self, order_id: str) -> Payment | None:
         """Write down that the gateway is about to be asked for the money, if the payment is authorised.
@@ -72,9 +77,9 @@ class Store:
             The payment as it was before, so ``capture_begun`` tells of an earlier attempt; None if there is none.
         """
         async with self._engine.begin() as connection:
-            payment = await _locked(connection, order_id)
+            payment = await locked_payment(connection, order_id)
             if payment is not None and payment.state is State.AUTHORISED and not payment.capture_begun:
-                await _change(connection, order_id, capture_begun=True)
+                await change_payment(connection, order_id, capture_begun=True)
             return payment
 
     async def record_captured(self, order_id: str, capture_id: str) -> Payment:
@@ -87,7 +92,7 @@ class Store:
             if payment.state is not State.AUTHORISED:
                 return payment
             await _book_capture(connection, payment)
-            return await _change(
+            return await change_payment(
                 connection, order_id, state=State.CAPTURED, captured=payment.amount, capture_id=capture_id
             )
 
@@ -101,10 +106,27 @@ class Store:
         new = insert(PAYMENTS).values(order_id=order_id, state=State.REVERSING, reverse_reason=kept)
         async with self._engine.begin() as connection:
             await connection.execute(new.on_conflict_do_nothing())
-            payment = await _the_locked(connection, order_id)
+            payment = await the_locked_payment(connection, order_id)
             if payment.state.undone:
                 return payment
-            return await _change(connection, order_id, state=State.REVERSING, reverse_reason=kept)
+            return await change_payment(connection, order_id, state=State.REVERSING, reverse_reason=kept)
+
+    async def burn_reservation(self, order_id: str) -> Payment:
+        """Finish an undo for which no store credit was set aside, and see to it that none ever will be.
+
+        Returns:
+            The payment: ``reversed``; or still ``reversing`` where the account is to put back what it set aside.
+        """
+        async with self._held(order_id) as (connection, payment):
+            # An account sets the amount aside and says so in the payment's row, both at once.
+            if payment.state is State.REVERSED or payment.authorisation_id is not None:
+                return payment
+            if payment.currency is None:
+                raise LookupError(f"payment of order {order_id} has no currency")
+            await _book(
+                connection, order_id, authorise_key(order_id), Kind.FENCE, currency=payment.currency, entries={}
+            )
+            return await change_payment(connection, order_id, state=State.REVERSED)
 
     async def record_voided(self, order_id: str, amount: int) -> Payment:
         """Finish an undo for which the gateway set ``amount`` free, or had nothing to set free.
@@ -115,7 +137,7 @@ class Store:
         async with self._held(order_id) as (connection, payment):
             if payment.state is State.REVERSED:
                 return payment
-            return await _change(
+            return await change_payment(
                 connection, order_id, state=State.REVERSED, voided=amount, amount=payment.amount or amount
             )
 
@@ -127,7 +149,7 @@ class Store:
         """
         async with self._held(order_id) as (connection, payment):
             if payment.state is State.REVERSING and not payment.refund_begun:
-                await _change(connection, order_id, refund_begun=True)
+                await change_payment(connection, order_id, refund_begun=True)
             return payment
 
     async def record_refunded(self, order_id: str, refund_id: str, amount: int, currency: str) -> Payment:
@@ -142,10 +164,25 @@ class Store:
             if not payment.captured:
                 # The capture took effect, but the undo came before its record.
                 known = {"amount": payment.amount or amount, "currency": payment.currency or currency}
-                await _book_capture(connection, await _change(connection, order_id, captured=amount, **known))
-            entries = {Account.GATEWAY: -amount, Account.SALES: amount}
-            await _book(connection, order_id, refund_key(order_id), kind="refund", currency=currency, entries=entries)
-            return await _change(connection, order_id, state=State.REVERSED, refunded=amount, refund_id=refund_id)
+                await _book_capture(connection, await change_payment(connection, order_id, captured=amount, **known))
+            entries = {LedgerAccount.GATEWAY: -amount, LedgerAccount.SALES: amount}
+            await _book(connection, order_id, refund_key(order_id), Kind.REFUND, currency=currency, entries=entries)
+            return await change_payment(
+                connection, order_id, state=State.REVERSED, refunded=amount, refund_id=refund_id
+            )
+
+    async def payment(self, order_id: str) -> Payment:
+        """A payment that is there.
+
+        Raises:
+            LookupError: If it is not.
+        """
+        async with self._engine.connect() as connection:
+            found = await connection.execute(sa.select(PAYMENTS).where(PAYMENTS.c.order_id == order_id))
+            row = found.mappings().one_or_none()
+        if row is None:
+            raise LookupError(f"payment of order {order_id} is gone")
+        return payment_of(row)
 
     async def books(self, order_id: str) -> Books | None:
         """A payment with its ledger, or None if there is none."""
@@ -166,7 +203,7 @@ class Store:
         # One snapshot for both questions, so that a payment and its ledger are of the same moment.
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
-            found = [_payment(row) for row in (await connection.execute(payments)).mappings()]
+            found = [payment_of(row) for row in (await connection.execute(payments)).mappings()]
             entries = (
                 sa.select(
                     BOOKINGS.c.order_id, BOOKINGS.c.booking_key, LEDGER_ENTRIES.c.account, LEDGER_ENTRIES.c.amount
@@ -193,46 +230,33 @@ class Store:
     @asynccontextmanager
     async def _held(self, order_id: str) -> AsyncIterator[tuple[AsyncConnection, Payment]]:
         async with self._engine.begin() as connection:
-            yield connection, await _the_locked(connection, order_id)
-
-
-async def _locked(connection: AsyncConnection, order_id: str) -> Payment | None:
-    query = sa.select(PAYMENTS).where(PAYMENTS.c.order_id == order_id).with_for_update()
-    row = (await connection.execute(query)).mappings().one_or_none()
-    return None if row is None else _payment(row)
-
-
-async def _the_locked(connection: AsyncConnection, order_id: str) -> Payment:
-    payment = await _locked(connection, order_id)
-    if payment is None:
-        raise LookupError(f"payment of order {order_id} is gone")
-    return payment
-
-
-async def _change(connection: AsyncConnection, order_id: str, **values: Any) -> Payment:
-    change = sa.update(PAYMENTS).where(PAYMENTS.c.order_id == order_id)
-    change = change.values(**values, updated_at=sa.func.clock_timestamp())
-    return _payment((await connection.execute(change.returning(*PAYMENTS.c))).mappings().one())
+            yield connection, await the_locked_payment(connection, order_id)
 
 
 async def _book_capture(connection: AsyncConnection, payment: Payment) -> None:
     if payment.currency is None:
         raise LookupError(f"payment of order {payment.order_id} has no currency")
-    entries = {Account.GATEWAY: payment.amount, Account.SALES: -payment.amount}
-    key = capture_key(payment.order_id)
-    await _book(connection, payment.order_id, key, kind="capture", currency=payment.currency, entries=entries)
-
-
-async def _book(
-    connection: AsyncConnection, order_id: str, key: str, *, kind: str, currency: str, entries: Mapping[Account, int]
-) -> None:
-    booking = {"booking_key": key, "order_id": order_id, "kind": kind, "currency": currency}
-    await connection.execute(sa.insert(BOOKINGS).values(booking))
-    await connection.execute(
-        sa.insert(LEDGER_ENTRIES),
-        [{"booking_key": key, "account": account, "amount": amount} for account, amount in entries.items()],
+    # Store credit was set aside by the booking before this one; a card's money comes to us now.
+    source = LedgerAccount.GATEWAY if payment.method is Method.CARD else LedgerAccount.RESERVED
+    entries = {source: payment.amount, LedgerAccount.SALES: -payment.amount}
+    await _book(
+        connection,
+        payment.order_id,
+        capture_key(payment.order_id),
+        Kind.CAPTURE,
+        currency=payment.currency,
+        entries=entries,
     )
 
 
-def _payment(row: sa.RowMapping) -> Payment:
-    return Payment(**{name: row[name] for name in Payment.__slots__} | {"state": State(row["state"])})
+async def _book(
+    connection: AsyncConnection,
+    order_id: str,
+    key: str,
+    kind: Kind,
+    *,
+    currency: str,
+    entries: Mapping[LedgerAccount, int],
+) -> None:
+    if not await book(connection, key, kind, currency, entries, order_id=order_id):
+        raise LookupError(f"booking {key} stands already, and its payment does not know")

@@ -35,6 +35,20 @@ PAYMENTS = sa.Table(
     # A capture or a refund may have left for the gateway: look it up before it is sent again.
     sa.Column("capture_begun", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("refund_begun", sa.Boolean, nullable=False, server_default=sa.false()),
+    # The store-credit account that pays. No foreign key: an order may name an account that nobody has, and is declined.
+    sa.Column("account_id", sa.Text(collation="C")),
+    _moment("created_at"),
+    _moment("updated_at"),
+)
+
+ACCOUNTS = sa.Table(
+    "accounts",
+    METADATA,
+    _identity("account_id", primary_key=True),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("balance", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("open", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("entries", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     _moment("created_at"),
     _moment("updated_at"),
 )
@@ -42,12 +56,17 @@ PAYMENTS = sa.Table(
 BOOKINGS = sa.Table(
     "bookings",
     METADATA,
-    # The key of the effect at the gateway: the same effect is never booked twice.
+    # The key of the effect, at the gateway or here: the same effect is never booked twice.
     _identity("booking_key", primary_key=True),
-    _identity("order_id", sa.ForeignKey("payments.order_id"), index=True),
+    sa.Column("order_id", sa.Text(collation="C"), sa.ForeignKey("payments.order_id"), index=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
     _moment("booked_at"),
+    # Only where the booking moves the balance of a store-credit account.
+    sa.Column("account_id", sa.Text(collation="C"), sa.ForeignKey("accounts.account_id")),
+    sa.Column("entry", sa.BigInteger),
+    sa.Column("balance_after", sa.BigInteger),
+    sa.UniqueConstraint("account_id", "entry"),
 )
 
 LEDGER_ENTRIES = sa.Table(
