@@ -193,7 +193,7 @@ class AccountStore:
                 )
                 .group_by(BOOKINGS.c.account_id)
             )
-            held: dict[str, int] = dict((await connection.execute(sums)).tuples().all())
+            held: dict[str, int] = {row[0]: row[1] for row in await connection.execute(sums)}
         return [AccountBooks(account, held.get(account.account_id, 0)) for account in found]
 
 
