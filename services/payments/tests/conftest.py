@@ -14,9 +14,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from chassis.connection import Connection
+from chassis.converter import DATA_CONVERTER
 from chassis.database import Database
 from chassis.http import HttpClient
 from chassis.serving import Service
+from chassis.testing.programs import program
 from chassis.testing.serving import serve_app
 from payments.account_activities import AccountActivities
 from payments.account_store import AccountStore
@@ -64,6 +66,22 @@ async def world(fresh_database: Callable[[str], Awaitable[Database]]) -> AsyncIt
         await http.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def forgetful_server() -> AsyncIterator[WorkflowEnvironment]:
+    """A real server that wants workflows to continue as new after a few events."""
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=program("temporal"),
+        data_converter=DATA_CONVERTER,
+        dev_server_log_level="error",
+        dev_server_extra_args=[
+            *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
+            *("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40"),
+        ],
+    )
+    async with environment:
+        yield environment
+
+
 def composed(world: World, client: Client, **settings: Any) -> Service:
     """The service as in production, on the world's database and gateway."""
     connection = Connection("payments")
@@ -103,6 +121,13 @@ def new_key() -> str:
 
 def credit_request(order_id: str, account_id: str, *, amount: int = 1250, currency: str = "EUR") -> AuthoriseRequest:
     return AuthoriseRequest(order_id, amount, currency, card_token="", account_id=account_id)
+
+
+def credit_of(world: World, client: Client) -> StoreCredit:
+    """Store credit as production asks for it, through Temporal."""
+    connection = Connection("payments")
+    connection.use(client)
+    return StoreCredit(connection, world.accounts)
 
 
 async def account_with(world: World, amount: int) -> str:

@@ -12,14 +12,23 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from chassis.connection import Connection
 from payments import contract
 from payments.account_terms import Booked, Move
 from payments.contract import Authorisation, Capture, CaptureRequest, Refusal, Reversed, Undo
 from payments.model import State
 from payments.store_credit import StoreCredit, Unanswered
 
-from .conftest import World, account_with, balance_of, credit_request, new_account, new_key, new_order, serving
+from .conftest import (
+    World,
+    account_with,
+    balance_of,
+    credit_of,
+    credit_request,
+    new_account,
+    new_key,
+    new_order,
+    serving,
+)
 
 PROGRAM = Path(__file__).parent / "crashing_worker.py"
 
@@ -112,12 +121,6 @@ async def _program(
         await process.wait()
 
 
-def _credit(world: World, client: Client) -> StoreCredit:
-    connection = Connection("payments")
-    connection.use(client)
-    return StoreCredit(connection, world.accounts)
-
-
 async def _insist(credit: StoreCredit, account_id: str, move: Move) -> Booked:
     while True:  # as operators and activities do: the same again, under the same key
         try:
@@ -130,7 +133,7 @@ async def test_a_worker_killed_between_the_booking_and_its_answer_books_once(
     world: World, dev_server: WorkflowEnvironment
 ) -> None:
     account_id, move = new_account(), Move(new_key(), 500, "EUR")
-    credit = _credit(world, dev_server.client)
+    credit = credit_of(world, dev_server.client)
     asked = asyncio.create_task(_insist(credit, account_id, move))
     async with _program(world, dev_server, crash_on="deposit") as dying:
         assert await dying.wait() == -9

@@ -12,23 +12,13 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from chassis.connection import Connection
-from chassis.converter import DATA_CONVERTER
-from chassis.testing.programs import program
 from chassis.testing.waiting import eventually
 from payments import account_terms as terms
 from payments.account_terms import AccountRefusal, AccountRefused, AccountStart, Balance, Booked, Line, Move
 from payments.contract import TASK_QUEUE
-from payments.store_credit import StoreCredit
 from payments.workflows.account import Account
 
-from .conftest import World, account_with, balance_of, new_account, new_key, serving
-
-
-def _credit(world: World, client: Client) -> StoreCredit:
-    connection = Connection("payments")
-    connection.use(client)
-    return StoreCredit(connection, world.accounts)
+from .conftest import World, account_with, balance_of, credit_of, new_account, new_key, serving
 
 
 def _handle(client: Client, account_id: str) -> WorkflowHandle[Any, Any]:
@@ -48,7 +38,7 @@ async def _refused(asked: Awaitable[object]) -> AccountRefusal:
 
 
 async def test_an_account_is_opened_moved_and_asked(world: World, client: Client) -> None:
-    account_id, credit = new_account(), _credit(world, client)
+    account_id, credit = new_account(), credit_of(world, client)
     first = await credit.deposit(account_id, Move("k-1" + account_id, 500, "EUR"))
     assert first.balance == Balance(account_id, "EUR", 500, open=True)
     await credit.withdraw(account_id, Move("k-2" + account_id, 120, "EUR"))
@@ -63,7 +53,7 @@ async def test_an_account_is_opened_moved_and_asked(world: World, client: Client
 
 
 async def test_a_closed_account_refuses_until_it_is_opened_again(world: World, client: Client) -> None:
-    account_id, credit = new_account(), _credit(world, client)
+    account_id, credit = new_account(), credit_of(world, client)
     move = Move(new_key(), 500, "EUR")
     first = await credit.deposit(account_id, move)
     for _ in range(2):
@@ -82,7 +72,7 @@ async def test_a_closed_account_refuses_until_it_is_opened_again(world: World, c
 async def test_an_account_refuses_another_currency_what_it_has_not_and_another_booking_of_the_key(
     world: World, client: Client
 ) -> None:
-    account_id, credit = new_account(), _credit(world, client)
+    account_id, credit = new_account(), credit_of(world, client)
     move = Move(new_key(), 500, "EUR")
     await credit.deposit(account_id, move)
     for ask in (credit.deposit, credit.withdraw):
@@ -96,7 +86,7 @@ async def test_an_account_refuses_another_currency_what_it_has_not_and_another_b
 async def test_a_refused_withdrawal_may_be_asked_again_under_its_key_when_there_is_enough(
     world: World, client: Client
 ) -> None:
-    account_id, credit = await account_with(world, 100), _credit(world, client)
+    account_id, credit = await account_with(world, 100), credit_of(world, client)
     move = Move(new_key(), 150, "EUR")
     assert await _refused(credit.withdraw(account_id, move)) == AccountRefusal.INSUFFICIENT_FUNDS
     await credit.deposit(account_id, Move(new_key(), 100, "EUR"))
@@ -128,7 +118,7 @@ GOOD = {"booking_key": "k", "amount": 1, "currency": "EUR"}
 async def test_nonsense_from_a_raw_client_is_refused_and_leaves_the_account_at_work(
     world: World, client: Client, update: str, args: list[Any]
 ) -> None:
-    account_id, credit = new_account(), _credit(world, client)
+    account_id, credit = new_account(), credit_of(world, client)
     await credit.deposit(account_id, Move(new_key(), 500, "EUR"))
     with pytest.raises(WorkflowUpdateFailedError) as caught:
         await _handle(client, account_id).execute_update(update, args=args)
@@ -139,13 +129,13 @@ async def test_nonsense_from_a_raw_client_is_refused_and_leaves_the_account_at_w
 async def test_an_update_that_arrives_with_the_start_waits_until_the_account_is_loaded(
     world: World, client: Client
 ) -> None:
-    account_id, credit = await account_with(world, 700), _credit(world, client)
+    account_id, credit = await account_with(world, 700), credit_of(world, client)
     booked = await credit.withdraw(account_id, Move(new_key(), 1, "EUR"))
     assert (booked.line.entry, booked.balance.balance) == (2, 699)
 
 
 async def test_a_terminated_account_starts_anew_from_its_table(world: World, client: Client) -> None:
-    account_id, credit = new_account(), _credit(world, client)
+    account_id, credit = new_account(), credit_of(world, client)
     move = Move(new_key(), 500, "EUR")
     await credit.deposit(account_id, move)
     await _handle(client, account_id).terminate()
@@ -157,7 +147,7 @@ async def test_a_terminated_account_starts_anew_from_its_table(world: World, cli
 
 
 async def test_the_statement_in_the_workflow_stays_small(world: World, client: Client) -> None:
-    account_id, credit = new_account(), _credit(world, client)
+    account_id, credit = new_account(), credit_of(world, client)
     for number in range(terms.STATEMENT_KEPT + 5):
         await credit.deposit(account_id, Move(f"{account_id}-{number}", 1, "EUR"))
     lines = await _handle(client, account_id).query(Account.statement)
@@ -165,7 +155,7 @@ async def test_the_statement_in_the_workflow_stays_small(world: World, client: C
 
 
 async def test_30_parallel_duplicates_of_a_booking_are_one(world: World, client: Client) -> None:
-    account_id, credit = new_account(), _credit(world, client)
+    account_id, credit = new_account(), credit_of(world, client)
     move = Move(new_key(), 500, "EUR")
     answers = await asyncio.gather(*(credit.deposit(account_id, move) for _ in range(30)))
     assert len({answer.line for answer in answers}) == 1
@@ -173,7 +163,7 @@ async def test_30_parallel_duplicates_of_a_booking_are_one(world: World, client:
 
 
 async def test_a_close_while_withdrawals_run_lets_each_through_or_refuses_it(world: World, client: Client) -> None:
-    account_id, credit = await account_with(world, 1000), _credit(world, client)
+    account_id, credit = await account_with(world, 1000), credit_of(world, client)
     asked = [asyncio.create_task(credit.withdraw(account_id, Move(new_key(), 10, "EUR"))) for _ in range(10)]
     closed = asyncio.create_task(credit.set_open(account_id, open=False))
     asked += [asyncio.create_task(credit.withdraw(account_id, Move(new_key(), 10, "EUR"))) for _ in range(10)]
@@ -185,22 +175,6 @@ async def test_a_close_while_withdrawals_run_lets_each_through_or_refuses_it(wor
     assert set(refused) <= {AccountRefusal.ACCOUNT_CLOSED}
     # What went through did so before the close: nothing moved after it.
     assert await balance_of(world, account_id) == at_the_close == 1000 - 10 * len(through)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def forgetful_server() -> AsyncIterator[WorkflowEnvironment]:
-    """A real server that wants workflows to continue as new after a few events."""
-    environment = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=program("temporal"),
-        data_converter=DATA_CONVERTER,
-        dev_server_log_level="error",
-        dev_server_extra_args=[
-            *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
-            *("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40"),
-        ],
-    )
-    async with environment:
-        yield environment
 
 
 async def _runs(client: Client, account_id: str) -> int:
@@ -221,7 +195,7 @@ async def test_no_booking_is_lost_or_doubled_over_many_continue_as_news(
     """Eight clients stream deposits, each booking sent twice; the server forces new runs all the while."""
     account_id = new_account()
     async with serving(world, forgetful_server) as client:
-        credit = _credit(world, client)
+        credit = credit_of(world, client)
 
         async def stream(number: int) -> int:
             repeats = 0
@@ -246,7 +220,7 @@ async def test_the_same_update_id_after_a_continue_as_new_books_once(
     """Update ids are known to one run only. The booking's key is known for ever."""
     account_id, move, update_id = new_account(), Move(new_key(), 5, "EUR"), uuid.uuid4().hex
     async with serving(world, forgetful_server) as client:
-        credit = _credit(world, client)
+        credit = credit_of(world, client)
         answers = []
         for _ in range(3):
             start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
@@ -272,7 +246,7 @@ async def test_the_same_update_id_after_a_continue_as_new_books_once(
 async def test_a_row_that_is_held_for_a_moment_delays_a_booking_and_never_doubles_it(
     world: World, client: Client
 ) -> None:
-    account_id, credit = await account_with(world, 100), _credit(world, client)
+    account_id, credit = await account_with(world, 100), credit_of(world, client)
     await credit.deposit(account_id, Move(new_key(), 1, "EUR"))
     async with world.database.engine.connect() as connection:
         await connection.exec_driver_sql("SELECT FROM accounts WHERE account_id = %s FOR UPDATE", (account_id,))

@@ -18,13 +18,14 @@ from temporalio.worker import Replayer
 
 from chassis.converter import DATA_CONVERTER
 from payments import contract
+from payments.account_terms import AccountRefused, Move, account_workflow_id
 from payments.contract import CaptureRequest, Undo
 from payments.workflows.authorise_payment import AuthorisePayment
 from payments.workflows.capture_payment import CapturePayment
 from payments.workflows.registered import WORKFLOWS
 from payments.workflows.reverse_payment import ReversePayment
 
-from .conftest import World, new_order, request_for, serving
+from .conftest import World, account_with, credit_of, credit_request, new_key, new_order, request_for, serving
 from .fake_gateway import Trouble
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -87,11 +88,73 @@ SCENARIOS: dict[str, Callable[[World, Client, str], Awaitable[str]]] = {
 }
 
 
+async def _authorised_on_credit(world: World, client: Client, order_id: str) -> str:
+    request = credit_request(order_id, await account_with(world, 2000))
+    name = contract.authorise_id(order_id)
+    await client.execute_workflow(AuthorisePayment.run, request, id=name, task_queue=contract.TASK_QUEUE)
+    return name
+
+
+async def _put_back(world: World, client: Client, order_id: str) -> str:
+    await _authorised_on_credit(world, client, order_id)
+    return await _voided(world, client, order_id)
+
+
+async def _account(world: World, client: Client, order_id: str) -> str:
+    credit = credit_of(world, client)
+    request = credit_request(order_id, await account_with(world, 100))
+    await credit.deposit(request.account_id, Move(new_key(), 2000, "EUR"))
+    await credit.withdraw(request.account_id, Move(new_key(), 100, "EUR"))
+    for refused in (Move(new_key(), 3000, "EUR"), Move(new_key(), 1, "USD")):
+        with pytest.raises(AccountRefused):
+            await credit.withdraw(request.account_id, refused)
+    await credit.set_open(request.account_id, open=False)
+    await credit.set_open(request.account_id, open=True)
+    await client.execute_workflow(
+        AuthorisePayment.run, request, id=contract.authorise_id(order_id), task_queue=contract.TASK_QUEUE
+    )
+    await _voided(world, client, order_id)
+    return account_workflow_id(request.account_id)
+
+
+async def _account_continued(world: World, client: Client, order_id: str) -> str:
+    """Eight at a time, until there is a second run."""
+    credit, account_id = credit_of(world, client), await account_with(world, 100)
+    handle = client.get_workflow_handle(account_workflow_id(account_id))
+    await credit.deposit(account_id, Move(new_key(), 1, "EUR"))
+    first = (await handle.describe()).run_id
+    while (await handle.describe()).run_id == first:
+        await asyncio.gather(*(credit.deposit(account_id, Move(new_key(), 1, "EUR")) for _ in range(8)))
+    return f"{handle.id}/{first}"
+
+
+CREDIT_SCENARIOS: dict[str, Callable[[World, Client, str], Awaitable[str]]] = {
+    "authorise_on_credit": _authorised_on_credit,
+    "reverse_put_back": _put_back,
+    "account": _account,
+    "account_continued": _account_continued,
+}
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_history_of_today_replays(name: str, world: World, time_skipping: WorkflowEnvironment) -> None:
     async with serving(world, time_skipping) as client:
         workflow_id = await SCENARIOS[name](world, client, new_order())
         history = await client.get_workflow_handle(workflow_id).fetch_history()
+    await _replayed(name, workflow_id, history)
+
+
+@pytest.mark.parametrize("name", CREDIT_SCENARIOS)
+async def test_a_history_of_store_credit_replays(
+    name: str, world: World, forgetful_server: WorkflowEnvironment
+) -> None:
+    async with serving(world, forgetful_server) as client:
+        workflow_id, _, run_id = (await CREDIT_SCENARIOS[name](world, client, new_order())).partition("/")
+        history = await client.get_workflow_handle(workflow_id, run_id=run_id or None).fetch_history()
+    await _replayed(name, workflow_id, history)
+
+
+async def _replayed(name: str, workflow_id: str, history: WorkflowHistory) -> None:
     await _replayer().replay_workflow(history)
     if os.environ.get("RECORD_HISTORIES"):
         record = {"workflow_id": workflow_id, "history": _anonymous(json.loads(history.to_json()))}
@@ -115,4 +178,4 @@ async def test_a_recorded_history_replays(path: Path) -> None:
 
 
 def test_every_scenario_is_recorded() -> None:
-    assert {path.stem for path in HISTORIES.glob("*.json")} >= set(SCENARIOS)
+    assert {path.stem for path in HISTORIES.glob("*.json")} >= {*SCENARIOS, *CREDIT_SCENARIOS}
