@@ -14,6 +14,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from chassis.guard import ArgumentGuard
 from shipping import contract
 from shipping.activities import QuoteRequest
 from shipping.workflows import WORKFLOWS
@@ -31,6 +32,7 @@ async def client(time_skipping: WorkflowEnvironment, world: World) -> AsyncItera
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
         activities=world.activities.all(),
+        interceptors=[ArgumentGuard()],
     )
     async with worker:
         yield time_skipping.client
@@ -283,6 +285,5 @@ async def test_a_workflow_without_an_argument_fails_clearly(client: Client, worl
     handle = await client.start_workflow(
         f"shipping.{workflow}", id=new_order(), task_queue=contract.TASK_QUEUE, execution_timeout=timedelta(days=1)
     )
-    with pytest.raises(WorkflowFailureError) as caught:
-        await handle.result()
-    assert "argument" in str(caught.value.cause)
+    error = await refusal(handle)
+    assert (error.type, error.message) == ("InvalidInput", "expected 1 arguments, got 0")

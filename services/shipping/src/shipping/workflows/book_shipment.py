@@ -7,7 +7,6 @@ from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
 from shipping import contract
-from shipping.workflows.arguments import ARGUMENT_MISSING, expect
 
 with workflow.unsafe.imports_passed_through():
     from shipping.activities import Activities
@@ -19,10 +18,7 @@ RETRY = RetryPolicy(
 )
 
 
-@workflow.defn(
-    name="shipping.BookShipment",
-    failure_exception_types=ARGUMENT_MISSING,
-)
+@workflow.defn(name="shipping.BookShipment")
 class BookShipment(contract.BookShipment):
     """Books, for as long as it takes: whoever wants it no longer cancels the shipment."""
 
@@ -33,7 +29,6 @@ class BookShipment(contract.BookShipment):
         Raises:
             ActivityError: Caused by an application error of type ``booking_refused`` or ``shipment_cancelled``.
         """
-        expect(request, contract.BookRequest)
         return await workflow.execute_activity_method(
             Activities.book,
             request,

@@ -7,7 +7,6 @@ from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
 from shipping import contract
-from shipping.workflows.arguments import ARGUMENT_MISSING, expect
 
 with workflow.unsafe.imports_passed_through():
     from shipping.activities import Activities
@@ -15,17 +14,13 @@ with workflow.unsafe.imports_passed_through():
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=0.2), maximum_interval=timedelta(seconds=10))
 
 
-@workflow.defn(
-    name="shipping.CancelShipment",
-    failure_exception_types=ARGUMENT_MISSING,
-)
+@workflow.defn(name="shipping.CancelShipment")
 class CancelShipment(contract.CancelShipment):
     """Cancels, for as long as it takes."""
 
     @workflow.run
     async def run(self, undo: contract.Undo) -> contract.Cancelled:
         """Put up the fence and tell the carriers."""
-        expect(undo, contract.Undo)
         return await workflow.execute_activity_method(
             Activities.cancel,
             undo,

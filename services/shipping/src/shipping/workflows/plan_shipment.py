@@ -7,7 +7,6 @@ from temporalio import exceptions, workflow
 from temporalio.common import RetryPolicy
 
 from shipping import contract
-from shipping.workflows.arguments import ARGUMENT_MISSING, expect
 
 with workflow.unsafe.imports_passed_through():
     from shipping.activities import QUOTE_ATTEMPTS, Activities, Quote, QuoteRequest, Terms
@@ -19,10 +18,7 @@ whose worker died runs into the time-out."""
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=0.2), maximum_attempts=QUOTE_ATTEMPTS)
 
 
-@workflow.defn(
-    name="shipping.PlanShipment",
-    failure_exception_types=ARGUMENT_MISSING,
-)
+@workflow.defn(name="shipping.PlanShipment")
 class PlanShipment(contract.PlanShipment):
     """Asks all carriers side by side, each for all parcels at once.
 
@@ -37,7 +33,6 @@ class PlanShipment(contract.PlanShipment):
         Raises:
             ApplicationError: ``no_carrier``.
         """
-        expect(request, contract.PlanRequest)
         # Local: which carriers there are is one read of memory, and this way one event of history.
         terms = await workflow.execute_local_activity_method(
             Activities.terms, start_to_close_timeout=timedelta(seconds=5)

@@ -8,7 +8,6 @@ from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityCancellationType
 
 from shipping import contract
-from shipping.workflows.arguments import ARGUMENT_MISSING, expect
 
 with workflow.unsafe.imports_passed_through():
     from shipping.activities import Activities, Ask, Look
@@ -25,10 +24,7 @@ PROGRESS = "progress"
 """Key of the memo that one run leaves to the next."""
 
 
-@workflow.defn(
-    name="shipping.TrackShipment",
-    failure_exception_types=ARGUMENT_MISSING,
-)
+@workflow.defn(name="shipping.TrackShipment")
 class TrackShipment(contract.TrackShipment):
     """Looks at what is stored when it starts and whenever it is told to; asks the carrier when it hears nothing."""
 
@@ -51,7 +47,6 @@ class TrackShipment(contract.TrackShipment):
         Raises:
             ActivityError: Caused by an application error of type ``not_booked`` or ``shipment_cancelled``.
         """
-        expect(request, contract.TrackRequest)
         now = workflow.now()
         # An earlier run leaves where it was in the memo: the contract's argument stays what the caller gave.
         known = workflow.memo_value(PROGRESS, default=None, type_hint=Progress) or Progress(Sighting(), now, now)
