@@ -19,6 +19,7 @@ class FakeCarriers:
         nonsense: What a carrier says instead of a price.
         quote_fate: How a carrier answers to quotes; fine if not named.
         quotes_until_fine: How many quotes a carrier fails before it answers.
+        quote_waits: What a carrier waits for before it answers to a quote.
         unserved: (carrier, weight) for which there is no service.
         booking_fates: Fates of the next booking requests, first in first out; fine when empty.
         cancel_fates: The same for cancellations.
@@ -37,6 +38,7 @@ class FakeCarriers:
         self.nonsense: dict[str, Any] = {}
         self.quote_fate: dict[str, str] = {}
         self.quotes_until_fine: Counter[str] = Counter()
+        self.quote_waits: dict[str, asyncio.Event] = {}
         self.unserved: set[tuple[str, int]] = set()
         self.booking_fates: list[str] = []
         self.cancel_fates: list[str] = []
@@ -84,6 +86,8 @@ class FakeCarriers:
         if self.quotes_until_fine[carrier] > 0:
             self.quotes_until_fine[carrier] -= 1
             return web.json_response({"error": "down"}, status=503)
+        if carrier in self.quote_waits:
+            await self.quote_waits[carrier].wait()
         fate = self.quote_fate.get(carrier)
         if fate == NOT_SERVED or (carrier, body["weight"]) in self.unserved:
             return web.json_response({"error": "not_served"}, status=422)

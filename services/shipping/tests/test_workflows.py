@@ -16,11 +16,11 @@ from temporalio.worker import Worker
 
 from chassis.guard import ArgumentGuard
 from shipping import contract
-from shipping.activities import QuoteRequest
+from shipping.activities import QuoteRequest, Terms
 from shipping.workflows import WORKFLOWS
 
 from .fake_carriers import DOWN, EFFECT_THEN_HANG, HANG, NOT_SERVED, REFUSED
-from .world import World, book_request, new_order, parcel, plan_request
+from .world import CARRIERS, QUOTE_SECONDS, World, book_request, new_order, parcel, plan_request, until
 
 Record = Callable[[WorkflowHandle[Any, Any], str], Awaitable[None]]
 
@@ -84,7 +84,7 @@ async def test_each_parcel_goes_with_the_carrier_that_is_cheapest_for_it(
         (1, "budget", 600),
         (2, "steady", 2400),
     ]
-    assert made.failures == (contract.CarrierFailure("budget", "parcel 2: not_served"),)
+    assert made.failures == (contract.CarrierFailure("budget", "parcel 2: not_served", parcel=2),)
     await record(handle, "plan_two_parcels")
 
 
@@ -98,6 +98,77 @@ async def test_one_carriers_failure_is_not_the_plans(client: Client, world: Worl
         "steady": "steady did not answer within 0.5 s",
     }
     await record(handle, "plan_with_failures")
+
+
+async def test_a_carrier_that_fails_first_loses_nobody_elses_answer(client: Client, world: World) -> None:
+    """The well-known fault of a plain gather: the first branch that fails takes the results of all others with it."""
+    world.outside.quote_fate = {"budget": NOT_SERVED}
+    world.outside.quote_waits = {"swift": asyncio.Event(), "steady": asyncio.Event()}
+    handle = await plan(client, plan_request(new_order()))
+    await until(lambda: answered(handle, 1))
+    # Budget has said no; the workflow still waits for both others, and takes both.
+    for carrier in ("steady", "swift"):
+        world.outside.quote_waits[carrier].set()
+    made = await handle.result()
+    assert [planned.carrier for planned in made.parcels] == ["steady"]
+    assert [failure.carrier for failure in made.failures] == ["budget"]
+
+
+async def test_results_are_in_the_order_of_what_was_asked_whoever_answers_first(client: Client, world: World) -> None:
+    world.outside.quote_waits = {"swift": asyncio.Event()}
+    world.outside.quote_fate = {"swift": NOT_SERVED}
+    world.outside.unserved |= {("steady", 3000), ("budget", 4000)}
+    handle = await plan(client, plan_request(new_order(), parcel(7, 4000), parcel(2, 3000), parcel(5, 1000)))
+    await until(lambda: answered(handle, 2))
+    world.outside.quote_waits["swift"].set()
+    made = await handle.result()
+    assert [(planned.parcel.number, planned.carrier) for planned in made.parcels] == [
+        (7, "steady"),
+        (2, "budget"),
+        (5, "budget"),
+    ]
+    # The order of the setting, although the first carrier answered last.
+    assert [(failure.carrier, failure.parcel) for failure in made.failures] == [
+        ("swift", 7),
+        ("swift", 2),
+        ("swift", 5),
+        ("steady", 2),
+        ("budget", 7),
+    ]
+
+
+async def test_a_deadline_is_each_carriers_own(time_skipping: WorkflowEnvironment, world: World) -> None:
+    world.outside.quote_fate = {"budget": HANG, "steady": HANG}
+    world.activities._terms = Terms(CARRIERS, QUOTE_SECONDS, {"steady": 0.2})
+    worker = Worker(
+        time_skipping.client,
+        task_queue=contract.TASK_QUEUE,
+        workflows=WORKFLOWS,
+        activities=world.activities.all(),
+    )
+    async with worker:
+        made = await (await plan(time_skipping.client, plan_request(new_order()))).result()
+    assert [planned.carrier for planned in made.parcels] == ["swift"]
+    assert made.failures == (
+        contract.CarrierFailure("steady", "steady did not answer within 0.2 s"),
+        contract.CarrierFailure("budget", "budget did not answer within 0.5 s"),
+    )
+
+
+async def test_a_cancelled_plan_is_cancelled_and_no_failure_of_a_carrier(client: Client, world: World) -> None:
+    world.outside.quote_waits = {"swift": asyncio.Event()}
+    handle = await plan(client, plan_request(new_order()))
+    await until(lambda: answered(handle, 2))
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    world.outside.quote_waits["swift"].set()
+
+
+async def answered(handle: WorkflowHandle[Any, Any], activities: int) -> bool:
+    events = (await handle.fetch_history()).events
+    return sum(event.HasField("activity_task_completed_event_attributes") for event in events) >= activities
 
 
 async def test_a_carrier_is_asked_twice_at_most(client: Client, world: World) -> None:

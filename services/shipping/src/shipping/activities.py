@@ -1,7 +1,7 @@
 """Shipping's side effects. Each may run twice and takes effect once."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +36,13 @@ class Terms:
 
     carriers: tuple[str, ...]
     seconds: float
-    """Deadline of an attempt."""
+    """Deadline of an attempt, for a carrier without one of its own."""
+    own_seconds: dict[str, float] = field(default_factory=dict)
+    """Deadlines by carrier."""
+
+    def deadline(self, carrier: str) -> float:
+        """Seconds that an attempt at a carrier may take."""
+        return self.own_seconds.get(carrier, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ class CarrierFailure:
 
     carrier: str
     reason: str
+    parcel: int | None = None
+    """The parcel it gave none for; None if it answered for no parcel at all."""
 
 
 @dataclass(frozen=True, slots=True)

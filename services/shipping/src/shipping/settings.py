@@ -23,6 +23,8 @@ class Settings(ServiceSettings):
     """Carriers that are asked for quotes, as a JSON list of 1 to 20."""
     quote_seconds: float = Field(default=3.0, ge=0.1, le=25)
     """How long a carrier may take for its quotes, per attempt; there are at most two."""
+    carrier_quote_seconds: dict[CarrierName, Annotated[float, Field(ge=0.1, le=25)]] = Field(default_factory=dict)
+    """The same for single carriers, as a JSON object of seconds by name; for the others ``quote_seconds`` stands."""
     webhook_secret: SecretStr = Field(min_length=8)
     """Key of the HMAC with which carriers sign what they report."""
 

@@ -21,6 +21,7 @@ def compose(settings: Settings, connection: Connection) -> Service:
     store, reports, http = Store(database.engine), Reports(database.engine), HttpClient(timeout_seconds=CALL_SECONDS)
     carriers = Carriers(http, settings.carriers_url)
     relay = Relay(reports)
+    terms = Terms(settings.carriers, settings.quote_seconds, settings.carrier_quote_seconds)
     return Service(
         name="shipping",
         settings=settings,
@@ -29,7 +30,7 @@ def compose(settings: Settings, connection: Connection) -> Service:
         migrations="shipping.migrations",
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
-        activities=Activities(store, reports, carriers, Terms(settings.carriers, settings.quote_seconds)).all(),
+        activities=Activities(store, reports, carriers, terms).all(),
         routes=Api(store, reports, relay, settings.webhook_secret, settings.operator_token).routes(),
         background=[relay.run],
         clients=[http],

@@ -37,58 +37,60 @@ class PlanShipment(contract.PlanShipment):
         terms = await workflow.execute_local_activity_method(
             Activities.terms, start_to_close_timeout=timedelta(seconds=5)
         )
+        # gather keeps the order of what is asked, whoever answers first. A branch never raises for its carrier: it
+        # would lose the answers of all others.
         answers = await asyncio.gather(*(self._ask(request, terms, carrier) for carrier in terms.carriers))
-        failures = tuple(
-            contract.CarrierFailure(carrier, answer)
-            for carrier, answer in zip(terms.carriers, answers, strict=True)
-            if isinstance(answer, str)
-        )
-        prices = {
-            carrier: {quote.parcel: quote for quote in answer}
-            for carrier, answer in zip(terms.carriers, answers, strict=True)
-            if not isinstance(answer, str)
-        }
-        failures += tuple(
-            contract.CarrierFailure(carrier, f"parcel {number}: {quote.reason}")
-            for carrier, quotes in prices.items()
-            for number, quote in quotes.items()
-            if quote.price is None
-        )
-        planned = tuple(_cheapest(parcel, prices, failures) for parcel in request.parcels)
-        return contract.Plan(request.order_id, request.currency, planned, failures)
+        return _aggregate(request, dict(zip(terms.carriers, answers, strict=True)))
 
     async def _ask(self, request: contract.PlanRequest, terms: Terms, carrier: str) -> list[Quote] | str:
         """What a carrier quotes, or why it does not: its failure is not the plan's."""
+        seconds = terms.deadline(carrier)
         try:
             return await workflow.execute_activity_method(
                 Activities.quote,
-                QuoteRequest(carrier, request.currency, request.parcels, request.address, terms.seconds),
-                start_to_close_timeout=timedelta(seconds=terms.seconds) + GRACE,
+                QuoteRequest(carrier, request.currency, request.parcels, request.address, seconds),
+                start_to_close_timeout=timedelta(seconds=seconds) + GRACE,
                 retry_policy=RETRY,
             )
         except exceptions.ActivityError as error:
             if exceptions.is_cancelled_exception(error):
                 raise
             if isinstance(error.cause, exceptions.TimeoutError):
-                return f"{carrier} did not answer within {terms.seconds:g} s"
+                return f"{carrier} did not answer within {seconds:g} s"
             cause = error.cause
             return cause.message if isinstance(cause, exceptions.ApplicationError) else str(cause)
 
 
+def _aggregate(request: contract.PlanRequest, answers: dict[str, list[Quote] | str]) -> contract.Plan:
+    """Make the plan of what the carriers said: parcels in the order asked, failures in the order of the carriers.
+
+    Raises:
+        ApplicationError: ``no_carrier``.
+    """
+    offers: dict[int, list[contract.PlannedParcel]] = {parcel.number: [] for parcel in request.parcels}
+    parcels = {parcel.number: parcel for parcel in request.parcels}
+    failures: list[contract.CarrierFailure] = []
+    for carrier, answer in answers.items():
+        if isinstance(answer, str):
+            failures.append(contract.CarrierFailure(carrier, answer))
+            continue
+        for quote in answer:
+            if quote.price is None:
+                reason = f"parcel {quote.parcel}: {quote.reason}"
+                failures.append(contract.CarrierFailure(carrier, reason, parcel=quote.parcel))
+            elif quote.parcel in offers:
+                offers[quote.parcel].append(contract.PlannedParcel(parcels[quote.parcel], carrier, quote.price))
+    planned = tuple(_cheapest(number, offered, failures) for number, offered in offers.items())
+    return contract.Plan(request.order_id, request.currency, planned, tuple(failures))
+
+
 def _cheapest(
-    parcel: contract.Parcel,
-    prices: dict[str, dict[int, Quote]],
-    failures: tuple[contract.CarrierFailure, ...],
+    number: int, offers: list[contract.PlannedParcel], failures: list[contract.CarrierFailure]
 ) -> contract.PlannedParcel:
     """The cheapest offer for a parcel; among equals the carrier that stands first in the setting."""
-    offers = [
-        contract.PlannedParcel(parcel, carrier, quotes[parcel.number].price or 0)
-        for carrier, quotes in prices.items()
-        if parcel.number in quotes and quotes[parcel.number].price is not None
-    ]
     if not offers:
         said = "; ".join(f"{failure.carrier}: {failure.reason}" for failure in failures)
         raise exceptions.ApplicationError(
-            f"no carrier takes parcel {parcel.number}: {said}", type=contract.Refusal.NO_CARRIER, non_retryable=True
+            f"no carrier takes parcel {number}: {said}", type=contract.Refusal.NO_CARRIER, non_retryable=True
         )
     return min(offers, key=lambda offer: offer.price)
