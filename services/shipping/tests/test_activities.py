@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -365,3 +366,16 @@ async def test_a_parcel_is_given_up_only_while_there_is_no_news(world: World) ->
     for _ in range(2):
         seen = await ActivityEnvironment().run(world.activities.ask, ask(row.order_id, events=1, give_up=True))
         assert (seen.state, seen.at, seen.events) == (DeliveryState.LOST, NOON, 2)
+
+
+async def test_a_booking_promises_a_day_and_a_repeat_promises_the_same(world: World) -> None:
+    activities = Activities(
+        world.store, world.reports, world.carriers, Terms(CARRIERS, QUOTE_SECONDS), timedelta(days=5)
+    )
+    request = book_request(new_order())
+    booking = await attempt(1).run(activities.book, request)
+    row = await world.store.parcel(request.order_id, 1)
+    assert row is not None
+    assert booking.promised_at is not None
+    assert booking.promised_at == row.promised_at == (await world.reports.sighting(row)).promised_at
+    assert (await attempt(2).run(activities.book, request)) == booking

@@ -2,6 +2,7 @@ import io
 import json
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -110,6 +111,7 @@ async def test_the_signature_is_that_of_the_body_byte_for_byte(http: aiohttp.Cli
         ({"reference": "x" * 201}, "reference"),
         ({"reference": None}, "reference"),
         ({"state": "eaten"}, "state"),
+        ({"expected_at": "9999-12-31T23:59:59Z"}, "expected_at"),
         ({"at": "yesterday"}, "at"),
         ({"at": "2026-01-01T12:00:00"}, "at"),
         ({"at": "0001-01-01T00:00:00+14:00"}, "at"),
@@ -170,11 +172,24 @@ async def test_escalations_are_listed_page_by_page(http: aiohttp.ClientSession, 
 
     row = await world.booked("A-1")
     await world.reports.record_silence(row, Silence(NOON, NOON, "budget does not know T"), [], give_up_at=None)
+    late = Silence(NOON + timedelta(days=1), NOON, "budget names 0 events", promised_at=NOON)
+    promised = await world.booked("A-2", promised_at=NOON)
+    await world.reports.record_silence(promised, late, [], give_up_at=None)
     async with http.get("/escalations", params={"limit": "1"}, headers=OPERATOR) as response:
         page = await response.json()
-    assert [(item["order_id"], item["detail"]) for item in page["items"]] == [("A-1", "budget does not know T")]
+    assert [(item["order_id"], item["kind"], item["detail"], item["promised_at"]) for item in page["items"]] == [
+        ("A-1", "silence", "budget does not know T", None)
+    ]
     async with http.get("/escalations", params={"after": page["next"]}, headers=OPERATOR) as response:
-        assert (await response.json())["items"] == []
+        (item,) = (await response.json())["items"]
+    assert (item["order_id"], item["kind"], item["promised_at"]) == ("A-2", "late", NOON.isoformat())
+
+
+async def test_an_event_that_names_a_new_time_moves_the_promise(http: aiohttp.ClientSession, world: World) -> None:
+    row = await world.booked(new_order(), promised_at=NOON)
+    assert (await post(http, event(row.key, expected_at="2026-02-01T13:00:00+01:00")))[0] == 204
+    assert (await post(http, event(row.key, "in_transit")))[0] == 204
+    assert (await world.reports.sighting(row)).promised_at == datetime(2026, 2, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("path", ["/audit", "/escalations"])

@@ -51,3 +51,11 @@ def test_the_state_is_one_that_was_reported_with_its_own_time(events: list[Event
 def test_every_state_has_a_rank_and_the_last_ones_the_highest() -> None:
     assert set(RANK) == set(DeliveryState)
     assert {state for state, rank in RANK.items() if rank == max(RANK.values())} == FINAL_STATES
+
+
+def test_the_newest_word_on_the_delivery_is_the_promise() -> None:
+    first, moved = Event(DeliveryState.PICKED_UP, NOON), Event(DeliveryState.IN_TRANSIT, NOON, NOON + timedelta(days=9))
+    assert fold([], NOON).promised_at == NOON
+    assert fold([first], NOON).promised_at == NOON
+    assert fold([moved, first], NOON).promised_at == NOON + timedelta(days=9)
+    assert fold([first]).promised_at is None

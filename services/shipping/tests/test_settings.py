@@ -57,6 +57,7 @@ def test_what_is_required_is_named_when_it_is_missing(
         ("SHIPPING_QUOTE_SECONDS", "soon"),
         ("SHIPPING_CARRIER_QUOTE_SECONDS", '{"swift": 0}'),
         ("SHIPPING_CARRIER_QUOTE_SECONDS", '{"../gateway": 1}'),
+        ("SHIPPING_PROMISE_SECONDS", "0"),
         ("SHIPPING_WEBHOOK_SECRET", "short"),
         ("SHIPPING_PORT", "70000"),
     ],

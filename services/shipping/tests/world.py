@@ -33,11 +33,13 @@ class World:
     carriers: Carriers
     activities: Activities
 
-    async def booked(self, order_id: str, parcel: int = 1, carrier: str = "budget") -> ParcelRow:
+    async def booked(
+        self, order_id: str, parcel: int = 1, carrier: str = "budget", promised_at: datetime | None = None
+    ) -> ParcelRow:
         """A parcel that its carrier took."""
         key = contract.booking_key(order_id, parcel)
         await self.store.intend(order_id, parcel, key, carrier)
-        await self.store.booked(order_id, parcel, f"T-{order_id}-{parcel}")
+        await self.store.booked(order_id, parcel, f"T-{order_id}-{parcel}", promised_at)
         row = await self.store.parcel(order_id, parcel)
         assert row is not None
         return row
@@ -64,7 +66,12 @@ def book_request(order_id: str, number: int = 1, carrier: str = "budget") -> con
 
 
 def report_of(
-    row: ParcelRow, state: contract.DeliveryState, *, event_id: str | None = None, carrier: str | None = None
+    row: ParcelRow,
+    state: contract.DeliveryState,
+    *,
+    event_id: str | None = None,
+    carrier: str | None = None,
+    expected_at: datetime | None = None,
 ) -> Report:
     return Report(
         carrier=carrier or row.carrier,
@@ -73,6 +80,7 @@ def report_of(
         tracking_number=row.tracking_number or "",
         state=state,
         at=NOON,
+        expected_at=expected_at,
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import activity
@@ -86,12 +86,16 @@ class Ask:
     """How many events the workflow knows of."""
     give_up: bool
     """Whether the parcel counts as lost if the carrier has no news."""
+    promised_at: datetime | None = None
+    """The promise that passed without delivery, if that is why the carrier is asked."""
 
 
 class Activities:
     """All activities, over what they need."""
 
-    def __init__(self, store: Store, reports: Reports, carriers: Carriers, terms: Terms) -> None:
+    def __init__(
+        self, store: Store, reports: Reports, carriers: Carriers, terms: Terms, promise: timedelta | None = None
+    ) -> None:
         """Put together.
 
         Args:
@@ -99,11 +103,13 @@ class Activities:
             reports: Events and silences.
             carriers: The world outside.
             terms: Which carriers are asked for quotes, and how long each may take.
+            promise: How long after its booking a parcel shall be delivered; None to promise nothing.
         """
         self._store = store
         self._reports = reports
         self._carriers = carriers
         self._terms = terms
+        self._promise = promise
 
     def all(self) -> list[Any]:
         """The bound methods, for a worker."""
@@ -160,7 +166,7 @@ class Activities:
             raise _refuse(Refusal.BOOKING_REFUSED, f"there is no carrier {planned.carrier}")
         try:
             intent, fresh = await self._store.intend(order_id, number, booking_key(order_id, number), planned.carrier)
-            tracking_number = intent.tracking_number
+            tracking_number, promised_at = intent.tracking_number, intent.promised_at
             if intent.state is ParcelState.REFUSED:
                 raise BookingRefused("refused before")  # noqa: TRY301 - the same end as a refusal now
             if tracking_number is None:
@@ -169,14 +175,15 @@ class Activities:
                     tracking_number = await self._carriers.book(
                         intent.carrier, intent.key, order_id, planned.parcel, request.address
                     )
-                await self._store.booked(order_id, number, tracking_number)
+                promised_at = None if self._promise is None else datetime.now(UTC) + self._promise
+                await self._store.booked(order_id, number, tracking_number, promised_at)
         except (ShipmentCancelled, KeyBurned) as error:
             raise _refuse(Refusal.SHIPMENT_CANCELLED, f"the shipment of {order_id} is cancelled") from error
         except BookingRefused as error:
             raise await self._refused(order_id, number, planned.carrier, str(error)) from error
         except CarrierUnavailable as error:
             raise ApplicationError(str(error), type=CARRIER_UNAVAILABLE) from error
-        return Booking(order_id, number, intent.carrier, tracking_number)
+        return Booking(order_id, number, intent.carrier, tracking_number, promised_at)
 
     async def _find(self, intent: ParcelRow) -> str | None:
         """The tracking number that an earlier attempt got, or None if the carrier never saw the key.
@@ -233,7 +240,7 @@ class Activities:
 
     @activity.defn(name="shipping.ask")
     async def ask(self, request: Ask) -> Sighting:
-        """Ask the carrier about a silent parcel, store what it says, and record the silence.
+        """Ask the carrier about a parcel that is silent or late, store what it says, and record the silence.
 
         A carrier that does not answer is part of the record, and no reason to wait: it is asked again after the next
         silence.
@@ -247,11 +254,12 @@ class Activities:
         parcel = await self._tracked(request.order_id, request.parcel)
         detail, reports = await self._inquire(parcel)
         activity.logger.warning(
-            "nothing was heard of a parcel", extra={"order_id": parcel.order_id, "parcel": parcel.parcel}
+            "nothing was heard of a parcel" if request.promised_at is None else "a parcel is late",
+            extra={"order_id": parcel.order_id, "parcel": parcel.parcel},
         )
         return await self._reports.record_silence(
             parcel,
-            Silence(request.at, request.silent_since, detail),
+            Silence(request.at, request.silent_since, detail, request.promised_at),
             reports,
             give_up_at=request.events if request.give_up else None,
         )
@@ -265,7 +273,8 @@ class Activities:
         if events is None:
             return f"{parcel.carrier} does not know {number}", []
         return f"{parcel.carrier} names {len(events)} events", [
-            Report(parcel.carrier, event.event_id, parcel.key, number, event.state, event.at) for event in events
+            Report(parcel.carrier, event.event_id, parcel.key, number, event.state, event.at, event.expected_at)
+            for event in events
         ]
 
     async def _tracked(self, order_id: str, number: int) -> ParcelRow:

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 from collections.abc import Sequence
-from datetime import UTC
 from typing import Any
 
 from aiohttp import web
@@ -74,7 +73,8 @@ class Api:
                 key=event.reference,
                 tracking_number=event.tracking_number,
                 state=event.state,
-                at=event.at.astimezone(UTC),
+                at=event.at,
+                expected_at=event.expected_at,
             )
         )
         self._relay.wake()
@@ -96,17 +96,19 @@ class Api:
         return page(items, limit, "order_id")
 
     async def escalations(self, request: web.Request) -> web.Response:
-        """``GET /escalations``: silences that the carriers were asked about, oldest first, page by page."""
+        """``GET /escalations``: silences and missed promises, oldest first, page by page."""
         after, limit = page_args(request)
         if after and not (after.isascii() and after.isdigit() and len(after) < 19):
             raise Problem(400, "Invalid Page", "after is not a key.", field="after")
         items = [
             {
                 "id": str(row["id"]),
+                "kind": row["kind"],
                 "order_id": row["order_id"],
                 "parcel": row["parcel"],
                 "at": row["at"].isoformat(),
                 "silent_since": row["silent_since"].isoformat(),
+                "promised_at": row["promised_at"] and row["promised_at"].isoformat(),
                 "news": row["news"],
                 "detail": row["detail"],
             }

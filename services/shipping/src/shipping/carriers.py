@@ -9,6 +9,7 @@ What can go wrong::
     └── KeyBurned            the booking's key was cancelled: it books nothing any more
 """
 
+from datetime import UTC
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote as url_quote
@@ -56,14 +57,16 @@ class CarrierEvent(BaseModel):
     state: DeliveryState
     at: AwareDatetime
     """When it happened."""
+    expected_at: AwareDatetime | None = None
+    """When the carrier now expects to deliver, if it says so."""
 
-    @field_validator("at")
+    @field_validator("at", "expected_at")
     @classmethod
-    def _plausible(cls, at: AwareDatetime) -> AwareDatetime:
+    def _plausible(cls, at: AwareDatetime | None) -> AwareDatetime | None:
         # What is stored must be readable again in every time zone: dates at the ends of the calendar are not.
-        if not 2000 <= at.year < 3000:
+        if at is not None and not 2000 <= at.year < 3000:
             raise ValueError("the year is not between 2000 and 2999")
-        return at
+        return None if at is None else at.astimezone(UTC)
 
 
 class FoundBooking(BaseModel):

@@ -24,6 +24,8 @@ class Event:
     state: DeliveryState
     at: datetime
     """When it happened, as its source says."""
+    expected_at: datetime | None = None
+    """When the parcel is now expected to be delivered, if the source says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Sighting:
     """When it got there; None while nothing was reported."""
     events: int = 0
     """How many reports there are: more than before is news, whatever they say."""
+    promised_at: datetime | None = None
+    """When it shall be delivered, by the newest word on that; None if nobody promised anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +50,29 @@ class Progress:
     """When there was news last, by the workflow's clock."""
     asked: datetime
     """When the carrier was asked last, or there was news."""
+    missed: datetime | None = None
+    """The promise of which it was told that it passed without delivery."""
+
+    @property
+    def late(self) -> bool:
+        """Whether the promise that stands was missed. One that is moved is not missed yet."""
+        return self.missed is not None and self.missed == self.seen.promised_at
 
 
-def fold(events: Iterable[Event]) -> Sighting:
+def fold(events: Iterable[Event], promised_at: datetime | None = None) -> Sighting:
     """Say where a parcel is.
 
     A later report of an earlier state changes nothing, and neither does a second report of the same state.
 
     Args:
         events: In the order in which they arrived.
+        promised_at: What was promised before any of them.
     """
     arrived = list(events)
     if not arrived:
-        return Sighting()
+        return Sighting(promised_at=promised_at)
     # max keeps the first of equals.
     furthest = max(arrived, key=lambda event: RANK[event.state])
-    return Sighting(furthest.state, furthest.at, len(arrived))
+    for event in arrived:
+        promised_at = event.expected_at or promised_at
+    return Sighting(furthest.state, furthest.at, len(arrived), promised_at)

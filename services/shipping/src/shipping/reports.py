@@ -9,7 +9,7 @@ from sqlalchemy import and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shipping.contract import DeliveryState
+from shipping.contract import FINAL_STATES, DeliveryState
 from shipping.delivery import Event, Sighting, fold
 from shipping.store import ParcelRow
 from shipping.tables import carrier_events, escalations, parcels
@@ -28,16 +28,20 @@ class Report:
     tracking_number: str
     state: DeliveryState
     at: datetime
+    expected_at: datetime | None = None
+    """When the carrier now expects to deliver."""
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A time in which nothing was heard of a parcel, and what asking brought."""
+    """A time in which nothing was heard of a parcel, or not what was promised, and what asking brought."""
 
     at: datetime
     """By the tracking workflow's clock: a repeated attempt has the same."""
     silent_since: datetime
     detail: str
+    promised_at: datetime | None = None
+    """The promise that passed, if that is why the carrier was asked."""
 
 
 class Reports:
@@ -70,7 +74,7 @@ class Reports:
     async def record_silence(
         self, parcel: ParcelRow, silence: Silence, reports: Sequence[Report], *, give_up_at: int | None
     ) -> Sighting:
-        """Record a silence and what asking the carrier brought.
+        """Record a silence and what asking the carrier brought. A promise that was kept, or is moved, is no silence.
 
         Args:
             parcel: The parcel.
@@ -84,6 +88,10 @@ class Reports:
         async with self._engine.begin() as connection:
             await self._lock(connection, parcel.key)
             news = [report for report in reports if await self._add(connection, report, told=True)]
+            if silence.promised_at is not None:
+                seen = (await self._sightings(connection, [parcel]))[parcel.key]
+                if seen.state in FINAL_STATES or seen.promised_at != silence.promised_at:
+                    return seen
             await connection.execute(
                 insert(escalations)
                 .values(
@@ -93,6 +101,8 @@ class Reports:
                     silent_since=silence.silent_since,
                     news=len(news),
                     detail=silence.detail,
+                    kind="silence" if silence.promised_at is None else "late",
+                    promised_at=silence.promised_at,
                 )
                 .on_conflict_do_nothing()
             )
@@ -170,6 +180,7 @@ class Reports:
                 tracking_number=report.tracking_number,
                 state=report.state,
                 at=report.at,
+                expected_at=report.expected_at,
                 told=told,
             )
             .on_conflict_do_nothing()
@@ -181,13 +192,14 @@ class Reports:
     async def _sightings(connection: AsyncConnection, wanted: Sequence[ParcelRow]) -> dict[str, Sighting]:
         carriers = {parcel.key: {parcel.carrier, OURS} for parcel in wanted}
         found: dict[str, list[Event]] = {key: [] for key in carriers}
+        columns = carrier_events.c
         rows = await connection.execute(
-            select(carrier_events.c.key, carrier_events.c.carrier, carrier_events.c.state, carrier_events.c.at)
-            .where(carrier_events.c.key.in_(carriers))
-            .order_by(carrier_events.c.seq)
+            select(columns.key, columns.carrier, columns.state, columns.at, columns.expected_at)
+            .where(columns.key.in_(carriers))
+            .order_by(columns.seq)
         )
         for row in rows:
             # Another carrier may report what it likes: the parcel is not with it.
             if row.carrier in carriers[row.key]:
-                found[row.key].append(Event(DeliveryState(row.state), row.at))
-        return {key: fold(events) for key, events in found.items()}
+                found[row.key].append(Event(DeliveryState(row.state), row.at, row.expected_at))
+        return {parcel.key: fold(found[parcel.key], parcel.promised_at) for parcel in wanted}

@@ -1,10 +1,12 @@
 """What shipping can be told through its environment. The docstrings under the fields are the reference."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator
 
 from chassis.settings import HttpUrl, ServiceSettings, env
+from shipping.contract import MAX_SECONDS
 
 CarrierName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
 """Name of a carrier, as it stands in URLs."""
@@ -25,8 +27,15 @@ class Settings(ServiceSettings):
     """How long a carrier may take for its quotes, per attempt; there are at most two."""
     carrier_quote_seconds: dict[CarrierName, Annotated[float, Field(ge=0.1, le=25)]] = Field(default_factory=dict)
     """The same for single carriers, as a JSON object of seconds by name; for the others ``quote_seconds`` stands."""
+    promise_seconds: int = Field(default=5 * 24 * 3600, ge=1, le=MAX_SECONDS)
+    """How long after its booking a parcel is promised to be delivered; a carrier's event may move that."""
     webhook_secret: SecretStr = Field(min_length=8)
     """Key of the HMAC with which carriers sign what they report."""
+
+    @property
+    def promise(self) -> timedelta:
+        """``promise_seconds`` as a duration."""
+        return timedelta(seconds=self.promise_seconds)
 
     @field_validator("carriers")
     @classmethod

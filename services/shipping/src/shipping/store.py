@@ -1,6 +1,7 @@
 """What shipping booked: shipments with their fence, and parcels."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -35,6 +36,8 @@ class ParcelRow:
     carrier: str
     state: ParcelState
     tracking_number: str | None
+    promised_at: datetime | None = None
+    """When it shall be delivered, as promised at the booking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,16 @@ class Store:
                 return ParcelRow(order_id, parcel, key, carrier, ParcelState.BOOKING, None), True
             return found, False
 
-    async def booked(self, order_id: str, parcel: int, tracking_number: str) -> None:
+    async def booked(
+        self, order_id: str, parcel: int, tracking_number: str, promised_at: datetime | None = None
+    ) -> None:
         """Record that the carrier took the parcel.
+
+        Args:
+            order_id: The order.
+            parcel: Its number.
+            tracking_number: The carrier's.
+            promised_at: When it shall be delivered.
 
         Raises:
             ShipmentCancelled: If the fence stands. The undo tells the carrier by the intent's key.
@@ -90,7 +101,14 @@ class Store:
         async with self._engine.begin() as connection:
             if await self._lock(connection, order_id):
                 raise ShipmentCancelled(order_id)
-            await self._change(connection, order_id, parcel, state=ParcelState.BOOKED, tracking_number=tracking_number)
+            await self._change(
+                connection,
+                order_id,
+                parcel,
+                state=ParcelState.BOOKED,
+                tracking_number=tracking_number,
+                promised_at=promised_at,
+            )
 
     async def refused(self, order_id: str, parcel: int) -> None:
         """Record that the carrier does not take the parcel.
@@ -215,8 +233,10 @@ _COLUMNS = (
     parcels.c.carrier,
     parcels.c.state,
     parcels.c.tracking_number,
+    parcels.c.promised_at,
 )
 
 
 def _row(row: Row[*tuple[Any, ...]]) -> ParcelRow:
-    return ParcelRow(row.order_id, row.parcel, row.key, row.carrier, ParcelState(row.state), row.tracking_number)
+    state = ParcelState(row.state)
+    return ParcelRow(row.order_id, row.parcel, row.key, row.carrier, state, row.tracking_number, row.promised_at)

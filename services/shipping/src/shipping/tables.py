@@ -45,6 +45,8 @@ parcels = Table(
     # booking: the intent is written, what the carrier did with it is not known yet.
     Column("state", Text, nullable=False),
     Column("tracking_number", Text),
+    # When it shall be delivered, as promised when it was booked.
+    Column("promised_at", DateTime(timezone=True)),
     # Of a cancelled parcel: whether there was a booking, or only a key to burn.
     Column("was_booked", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
@@ -65,6 +67,8 @@ carrier_events = Table(
     Column("tracking_number", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
+    # When the carrier expects to deliver, if the event says so; it moves the promise.
+    Column("expected_at", DateTime(timezone=True)),
     Column("received_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     # Whether the workflow that tracks the parcel was told to look, or needs no telling.
     Column("told", Boolean, nullable=False, server_default=text("false")),
@@ -88,5 +92,9 @@ escalations = Table(
     Column("silent_since", DateTime(timezone=True), nullable=False),
     Column("news", Integer, nullable=False),
     Column("detail", Text, nullable=False),
+    # silence: nothing was heard; late: the promise passed without delivery.
+    Column("kind", Text, nullable=False, server_default="silence"),
+    Column("promised_at", DateTime(timezone=True)),
+    CheckConstraint("kind IN ('silence', 'late')", name="kind"),
     UniqueConstraint("order_id", "parcel", "at"),
 )

@@ -30,7 +30,7 @@ def compose(settings: Settings, connection: Connection) -> Service:
         migrations="shipping.migrations",
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
-        activities=Activities(store, reports, carriers, terms).all(),
+        activities=Activities(store, reports, carriers, terms, settings.promise).all(),
         routes=Api(store, reports, relay, settings.webhook_secret, settings.operator_token).routes(),
         background=[relay.run],
         clients=[http],

@@ -1,5 +1,6 @@
 """TrackShipment: follows one parcel, for months if need be."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -26,7 +27,11 @@ PROGRESS = "progress"
 
 @workflow.defn(name="shipping.TrackShipment")
 class TrackShipment(contract.TrackShipment):
-    """Looks at what is stored when it starts and whenever it is told to; asks the carrier when it hears nothing."""
+    """Looks at what is stored when it starts and whenever it is told to; asks the carrier when it hears nothing.
+
+    One timer runs at a time, to whatever comes first: the end of its patience or the promised delivery. Every event
+    cancels it and starts another, which the event may have moved.
+    """
 
     def __init__(self) -> None:
         """Begin with a look."""
@@ -51,8 +56,10 @@ class TrackShipment(contract.TrackShipment):
         # An earlier run leaves where it was in the memo: the contract's argument stays what the caller gave.
         known = workflow.memo_value(PROGRESS, default=None, type_hint=Progress) or Progress(Sighting(), now, now)
         while known.seen.state not in contract.FINAL_STATES:
-            if await self._silent_until(_next(request, known)):
-                known = await self._ask(request, known)
+            promise, patience = _promise(known), _patience(request, known)
+            late = promise is not None and promise <= patience
+            if await self._silent_until(promise if promise is not None and late else patience):
+                known = await self._ask(request, known, promise if late else None)
             else:
                 # Before the look, so that a signal during it leads to another.
                 self._look_again = False
@@ -67,10 +74,10 @@ class TrackShipment(contract.TrackShipment):
                 # A signal in between is not lost: the next run begins with a look.
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(request, memo={PROGRESS: known})
-        return _delivery(request, known.seen)
+        return _delivery(request, known)
 
     async def _silent_until(self, deadline: datetime) -> bool:
-        """Wait for news, or for the deadline. An event ends the timer; the next one starts from it."""
+        """Wait for news, or for the deadline. An event cancels the timer; the next one starts from what it says."""
         if self._look_again:
             return False
         try:
@@ -81,7 +88,8 @@ class TrackShipment(contract.TrackShipment):
             return True
         return False
 
-    async def _ask(self, request: contract.TrackRequest, known: Progress) -> Progress:
+    async def _ask(self, request: contract.TrackRequest, known: Progress, promise: datetime | None) -> Progress:
+        """Ask the carrier, since nothing was heard or the promise passed; what it says may put either right."""
         now = workflow.now()
         seen = await workflow.execute_activity_method(
             Activities.ask,
@@ -92,25 +100,39 @@ class TrackShipment(contract.TrackShipment):
                 silent_since=known.heard,
                 events=known.seen.events,
                 give_up=now >= known.heard + timedelta(seconds=request.lost_seconds),
+                promised_at=promise,
             ),
             # One call to the carrier of 5 s, and the database.
             start_to_close_timeout=timedelta(seconds=15),
             retry_policy=RETRY,
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
-        return await self._learn(request, Progress(known.seen, known.heard, asked=workflow.now()), seen)
+        return await self._learn(request, replace(known, asked=workflow.now()), seen, missed=promise)
 
-    async def _learn(self, request: contract.TrackRequest, known: Progress, seen: Sighting) -> Progress:
+    async def _learn(
+        self, request: contract.TrackRequest, known: Progress, seen: Sighting, missed: datetime | None = None
+    ) -> Progress:
         """Take in what was seen; more events than before are news, whatever they say. Tell the parent of a change."""
+        if missed is None or seen.state in contract.FINAL_STATES:
+            # A parcel that turns out to have arrived is not late: only the news of it was.
+            missed = known.missed
+        learnt = replace(known, seen=seen, missed=missed)
         if seen.events > known.seen.events:
-            now = workflow.now()
-            if seen.state != known.seen.state:
-                await _tell_parent(_delivery(request, seen))
-            return Progress(seen, heard=now, asked=now)
-        return known
+            learnt = replace(learnt, heard=workflow.now(), asked=workflow.now())
+        if (seen.state, learnt.late) != (known.seen.state, known.late):
+            await _tell_parent(_delivery(request, learnt))
+        return learnt
 
 
-def _next(request: contract.TrackRequest, known: Progress) -> datetime:
+def _promise(known: Progress) -> datetime | None:
+    """When the promise passes, unless there is none, or it passed already.
+
+    A history from before there were promises has none: it replays with the timers that it had.
+    """
+    return None if known.late else known.seen.promised_at
+
+
+def _patience(request: contract.TrackRequest, known: Progress) -> datetime:
     """When to ask the carrier if nothing is heard."""
     return min(
         known.asked + timedelta(seconds=request.silence_seconds),
@@ -118,9 +140,14 @@ def _next(request: contract.TrackRequest, known: Progress) -> datetime:
     )
 
 
-def _delivery(request: contract.TrackRequest, seen: Sighting) -> contract.Delivery:
+def _delivery(request: contract.TrackRequest, known: Progress) -> contract.Delivery:
     return contract.Delivery(
-        request.order_id, request.parcel, contract.DeliveryState(seen.state), seen.at or workflow.now()
+        request.order_id,
+        request.parcel,
+        contract.DeliveryState(known.seen.state),
+        known.seen.at or workflow.now(),
+        promised_at=known.seen.promised_at,
+        late=known.late,
     )
 
 
