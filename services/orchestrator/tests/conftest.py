@@ -141,6 +141,7 @@ class World:
         self.states: dict[str, list[State]] = {}
         self.deliveries: dict[str, list[DeliveryState]] = {}
         self.messages: dict[str, list[Message]] = {}
+        self.reservations: dict[str, inventory.Reservation] = {}
         self._fates: dict[tuple[str, str], Fate] = {}
 
     def fate(self, order_id: str, step: str) -> Fate:
@@ -174,6 +175,8 @@ class World:
         return self._answer(name, order_id)
 
     def _answer(self, name: str, order_id: str) -> Any:
+        if name == "reserve" and order_id in self.reservations:
+            return self.reservations[order_id]
         two = (
             inventory.ReservedLine("TEA-250", 2, "north", 500, 250),
             inventory.ReservedLine("POT-1", 1, "south", 2000, 900),

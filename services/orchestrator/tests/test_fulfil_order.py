@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from chassis.converter import INVALID_INPUT
 from chassis.testing.waiting import eventually
 from orchestrator import contract
 from orchestrator.contract import Status
+from orchestrator.contracts import inventory
 
 UNDO_OF = {"reserve": "release", "authorise": "reverse", "book_1": "cancel_shipment"}
 PATH = ["reserve", "authorise", "plan", "book_1", "book_2", "commit", "capture"]
@@ -241,6 +243,33 @@ async def test_another_price_than_expected_rejects_the_order(shop: Any, expected
     outcome = await (await shop.order(expected_total=expected)).result()
     assert outcome.status is status
     assert status is Status.FULFILLED or outcome.reason == contract.Refusal.PRICE_CHANGED
+
+
+@pytest.mark.parametrize(
+    ("price", "warehouses", "reason", "word"),
+    [
+        (100, 21, "too_many_parcels", "21 warehouses"),
+        (10**11, 2, "total_out_of_range", "200000000000 EUR"),
+        (0, 1, "total_out_of_range", "The total is 0"),
+    ],
+)
+async def test_an_order_that_nobody_can_carry_or_pay_is_rejected_in_plain_words(
+    shop: Any, price: int, warehouses: int, reason: str, word: str
+) -> None:
+    order_id = an_id()
+    shop.world.reservations[order_id] = inventory.Reservation(
+        order_id,
+        "EUR",
+        price * warehouses,
+        tuple(inventory.ReservedLine("TEA-250", 1, f"w{number:02}", price, 250) for number in range(warehouses)),
+        (),
+        datetime.now(UTC) + timedelta(days=2),
+    )
+    outcome = await (await shop.order(order_id=order_id, approval_threshold=10**15)).result()
+    assert (outcome.status, outcome.reason) == (Status.REJECTED, reason)
+    assert word in (outcome.detail or "")
+    assert shop.world.begun(order_id) == ["reserve", "release"]
+    assert shop.world.statuses(order_id)[-2:] == ["compensating", "rejected"]
 
 
 async def test_the_delivery_is_followed_and_then_a_review_is_asked_for(shop: Any) -> None:

@@ -66,6 +66,26 @@ async def test_an_order_that_skipped_the_intake_gets_a_row_of_its_own(fresh_data
     assert (row["status"], row["digest"]) == (Status.RESERVING, None)
 
 
+async def test_the_states_of_an_order_take_no_numbers_of_the_pages(fresh_database: FreshDatabase) -> None:
+    store = await a_store(fresh_database)
+    for number, order_id in enumerate(("a", "b", "c"), start=1):
+        await store.accept(order_id, "d", a_request(order_id))
+        for sequence in range(1, 5):
+            await store.record(a_state(order_id, sequence, Status.RESERVING))
+        row = await store.get(order_id)
+        assert row is not None
+        assert (row["number"], row["sequence"]) == (number, 4)
+
+
+async def test_parallel_first_states_of_an_order_without_a_row_leave_the_newest(fresh_database: FreshDatabase) -> None:
+    store = await a_store(fresh_database)
+    await asyncio.gather(*(store.record(a_state("raw", sequence, Status.RESERVING)) for sequence in range(1, 9)))
+    row = await store.get("raw")
+    assert row is not None
+    assert row["sequence"] == 8
+    assert len(await store.steps_of("raw")) == 8
+
+
 async def test_a_late_delivery_never_overtakes_a_newer_one(fresh_database: FreshDatabase) -> None:
     store = await a_store(fresh_database)
     await store.accept("a", "d", a_request("a"))

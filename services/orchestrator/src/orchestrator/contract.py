@@ -52,6 +52,10 @@ class Refusal(StrEnum):
 
     PRICE_CHANGED = "price_changed"
     """The customer expected another total."""
+    TOTAL_OUT_OF_RANGE = "total_out_of_range"
+    """The total is nothing, or more than one payment takes."""
+    TOO_MANY_PARCELS = "too_many_parcels"
+    """The goods lie in more warehouses than one shipment has parcels."""
     APPROVAL_REFUSED = "approval_refused"
     APPROVAL_TIMED_OUT = "approval_timed_out"
     NOT_AWAITING_APPROVAL = "not_awaiting_approval"

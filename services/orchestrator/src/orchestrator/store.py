@@ -5,70 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ColumnElement,
-    DateTime,
-    ForeignKey,
-    Identity,
-    Integer,
-    RowMapping,
-    Table,
-    Text,
-    case,
-    collate,
-    false,
-    func,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import ColumnElement, RowMapping, case, collate, false, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis.database import metadata
 from orchestrator.contract import FINISHED, Status
-
-METADATA = metadata()
-
-orders = Table(
-    "orders",
-    METADATA,
-    Column("order_id", Text, primary_key=True),
-    Column("number", BigInteger, Identity(), nullable=False, unique=True),  # order of acceptance, key of the pages
-    Column("idempotency_key", Text, unique=True),
-    Column("digest", Text),  # of the body; null for an order that did not come through the intake
-    Column("request", JSONB),  # the workflow's input, until it is started: it holds an address and a card token
-    Column("lines", JSONB, nullable=False),
-    Column("currency", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("reason", Text),
-    Column("detail", Text),
-    Column("total", BigInteger),
-    Column("units", BigInteger),
-    Column("parcels", Integer),
-    Column("tracking_numbers", JSONB),
-    Column("decision", JSONB),
-    Column("sequence", BigInteger, nullable=False),
-    Column("delivery", JSONB),
-    Column("delivery_sequence", BigInteger, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("started_at", DateTime(timezone=True)),
-    Column("notified", Boolean, nullable=False, default=False),
-)
-
-steps = Table(
-    "order_steps",
-    METADATA,
-    Column("order_id", Text, ForeignKey("orders.order_id"), primary_key=True),
-    Column("sequence", BigInteger, primary_key=True),
-    Column("status", Text, nullable=False),
-    Column("detail", Text),
-    Column("at", DateTime(timezone=True), nullable=False),
-)
+from orchestrator.tables import orders, steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +152,9 @@ class Store:
             "sequence": state.sequence,
             "updated_at": state.at,
         }
-        row = insert(orders).values(
+        # An upsert would take a number of the pages' key for every state that it does not insert.
+        newer = update(orders).where(orders.c.order_id == state.order_id, orders.c.sequence < state.sequence)
+        first = insert(orders).values(
             order_id=state.order_id,
             lines=[list(line) for line in state.lines],
             currency=state.currency,
@@ -220,14 +164,16 @@ class Store:
             started_at=state.at,
             **values,
         )
-        row = row.on_conflict_do_update(
-            index_elements=["order_id"], set_=values, where=orders.c.sequence < state.sequence
-        )
+        there = select(literal(1)).where(orders.c.order_id == state.order_id)
         step = insert(steps).values(
             order_id=state.order_id, sequence=state.sequence, status=state.status, detail=state.detail, at=state.at
         )
         async with self._engine.begin() as connection:
-            await connection.execute(row)
+            if not (await connection.execute(newer.values(values))).rowcount and (
+                (await connection.execute(there)).one_or_none() is None
+            ):
+                await connection.execute(first.on_conflict_do_nothing())
+                await connection.execute(newer.values(values))
             await connection.execute(step.on_conflict_do_nothing())
 
     async def record_delivery(self, state: DeliveryState) -> None:

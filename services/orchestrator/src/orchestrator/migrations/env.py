@@ -1,6 +1,6 @@
 from alembic import context
 
 from chassis.database import run_migrations
-from orchestrator.store import METADATA
+from orchestrator.tables import METADATA
 
 run_migrations(context, METADATA)

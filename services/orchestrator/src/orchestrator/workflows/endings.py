@@ -20,6 +20,8 @@ REJECTIONS = frozenset(
         shipping.Refusal.NO_CARRIER,
         shipping.Refusal.BOOKING_REFUSED,
         contract.Refusal.PRICE_CHANGED,
+        contract.Refusal.TOTAL_OUT_OF_RANGE,
+        contract.Refusal.TOO_MANY_PARCELS,
         contract.Refusal.APPROVAL_REFUSED,
         contract.Refusal.APPROVAL_TIMED_OUT,
     }

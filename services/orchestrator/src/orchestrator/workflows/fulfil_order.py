@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.contracts import inventory, payments, shipping
     from orchestrator.store import State
     from orchestrator.workflows.endings import Stop, message_of, stop_of
+    from orchestrator.workflows.pricing import insist_on_limits, parcels_of
 
 RECORD_TIMEOUT = timedelta(seconds=10)
 MESSAGE_TIMEOUT = timedelta(seconds=15)
@@ -88,17 +89,9 @@ class FulfilOrder(contract.FulfilOrder):
             backstop=inventory.EXECUTION_TIMEOUT,
         )
         self._reservation = reservation
-        self._parcels = parcels_of(reservation)
         self._checkpoint()
-        expected = order.expected_total
-        if expected is not None and (
-            reservation.total > expected if reservation.missing else reservation.total != expected
-        ):
-            raise ApplicationError(
-                f"The total is {reservation.total}, not {expected} {order.currency} in minor units.",
-                type=contract.Refusal.PRICE_CHANGED,
-                non_retryable=True,
-            )
+        insist_on_limits(order, reservation)
+        self._parcels = parcels_of(reservation)
 
     async def _approve(self) -> None:
         order, total = self._order, self._reserved.total
@@ -368,14 +361,3 @@ class FulfilOrder(contract.FulfilOrder):
             start_to_close_timeout=MESSAGE_TIMEOUT,
             retry_policy=PATIENT,
         )
-
-
-def parcels_of(reservation: inventory.Reservation) -> tuple[shipping.Parcel, ...]:
-    """One parcel for each warehouse that holds something, numbered from 1 in the order of their names."""
-    weights: dict[str, int] = {}
-    for line in reservation.lines:
-        weights[line.warehouse] = weights.get(line.warehouse, 0) + line.quantity * line.unit_weight
-    return tuple(
-        shipping.Parcel(number, warehouse, weight)
-        for number, (warehouse, weight) in enumerate(sorted(weights.items()), start=1)
-    )
