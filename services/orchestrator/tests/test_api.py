@@ -20,7 +20,7 @@ from chassis.health import HEALTH
 from chassis.testing.fixtures import FreshDatabase
 from chassis.testing.serving import serve_app
 from chassis.testing.waiting import eventually
-from orchestrator import contract, openapi
+from orchestrator import contract, models, openapi
 from orchestrator.intake import Intake
 from orchestrator.settings import Settings
 from orchestrator.store import Store
@@ -98,6 +98,21 @@ async def test_an_accepted_order_is_there_at_once_and_its_workflow_is_started(fr
     assert description.workflow_type == "orchestrator.FulfilOrder"
 
 
+async def test_store_credit_pays_instead_of_a_card(front: Front) -> None:
+    body = a_body(account_id="C-7")
+    del body["card_token"]
+    assert (await front.post("/orders", body))[0] == 202
+    history = await front.client.get_workflow_handle(contract.fulfil_id(body["order_id"])).fetch_history()
+    [given] = history.events[0].workflow_execution_started_event_attributes.input.payloads
+    order = json.loads(given.data)
+    assert (order["account_id"], order["card_token"]) == ("C-7", "")
+
+
+def test_the_digest_of_an_order_by_card_is_what_it_was_before_there_was_store_credit() -> None:
+    body = models.OrderBody.model_validate_json(json.dumps(a_body(order_id="A-1")))
+    assert body.digest() == "9f8db91ca60d9f7d5d4a25ffb0306aa031f9fad7da9c029d9b35730ee6bb3499"
+
+
 async def test_while_temporal_is_away_an_order_is_accepted_and_started_later(away: Front) -> None:
     body = a_body()
     assert (await away.post("/orders", body))[0] == 202
@@ -168,6 +183,10 @@ NONSENSE: list[tuple[dict[str, Any], str]] = [
     ({"order_id": "x" * 65}, "order_id"),
     ({"order_id": 7}, "order_id"),
     ({"card_token": "4111111111111111"}, "card_token"),
+    ({"card_token": None}, "card_token"),
+    ({"account_id": "A-1"}, "card_token"),
+    ({"card_token": None, "account_id": ""}, "account_id"),
+    ({"card_token": None, "account_id": "a b"}, "account_id"),
     ({"email": "nobody"}, "email"),
     ({"address": {}}, "address.name"),
     ({"expected_total": 1.5}, "expected_total"),

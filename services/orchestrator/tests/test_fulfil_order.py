@@ -1,6 +1,7 @@
 """FulfilOrder on the time-skipping server, with the callees faked on their real queues."""
 
 import asyncio
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from chassis.converter import INVALID_INPUT
 from chassis.testing.waiting import eventually
 from orchestrator import contract
 from orchestrator.contract import Status
-from orchestrator.contracts import inventory
+from orchestrator.contracts import inventory, payments
 
 UNDO_OF = {"reserve": "release", "authorise": "reverse", "book_1": "cancel_shipment"}
 PATH = ["reserve", "authorise", "plan", "book_1", "book_2", "commit", "capture"]
@@ -73,6 +74,22 @@ async def test_a_plain_order_is_fulfilled_over_three_queues(shop: Any) -> None:
     sequences = [state.sequence for state in shop.world.states[order_id]]
     assert sequences == sorted(set(sequences))
     assert [message.template for message in shop.world.messages[order_id]] == ["fulfilled"]
+
+
+async def test_an_order_on_store_credit_asks_payments_for_the_account(shop: Any) -> None:
+    order_id = an_id()
+    outcome = await (await shop.order(order_id=order_id, card_token="", account_id="C-7")).result()
+    assert outcome.status is Status.FULFILLED
+    history = await shop.client.get_workflow_handle(payments.authorise_id(order_id)).fetch_history()
+    [given] = history.events[0].workflow_execution_started_event_attributes.input.payloads
+    asked = json.loads(given.data)
+    assert (asked["card_token"], asked["account_id"], asked["amount"]) == ("", "C-7", 3000)
+
+
+@pytest.mark.parametrize("pays", [{"card_token": ""}, {"account_id": "C-7"}])
+def test_nothing_or_two_things_that_pay_are_no_order(new_order: Any, pays: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="either card_token or account_id"):
+        new_order(**pays)
 
 
 async def test_a_partial_order_ends_as_partially_fulfilled(shop: Any) -> None:

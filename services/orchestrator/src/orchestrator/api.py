@@ -1,7 +1,6 @@
 """The customers' and the operators' HTTP surface."""
 
 import asyncio
-import hashlib
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from orchestrator.contract import Status
 from orchestrator.intake import Intake
 from orchestrator.settings import Settings
 from orchestrator.store import Store
+from orchestrator.terms import terms_of
 
 ID_NAMESPACE = uuid.UUID("6f0d1c1e-9d0b-4f0e-8f43-0d7a5f0f3c55")
 """Under which an Idempotency-Key becomes an order id. Never change it: a repeat must find its order."""
@@ -54,8 +54,10 @@ class Api:
         """``POST /orders``: write the row, start the workflow if Temporal is there."""
         key = _idempotency_key(request)
         body = await read_json(request, models.OrderBody)
-        order = self._order(body, body.order_id or str(uuid.uuid5(ID_NAMESPACE, key) if key else uuid.uuid4()))
-        digest = hashlib.sha256(body.model_dump_json(exclude={"order_id"}).encode()).hexdigest()
+        order = terms_of(
+            body, body.order_id or str(uuid.uuid5(ID_NAMESPACE, key) if key else uuid.uuid4()), self._settings
+        )
+        digest = body.digest()
         accepted = await self._store.accept(order["order_id"], digest, order, key)
         row = accepted.row
         if row["digest"] != digest or (body.order_id is not None and row["order_id"] != body.order_id):
@@ -72,27 +74,6 @@ class Api:
             status=202,
             headers={"Location": f"/orders/{row['order_id']}"},
         )
-
-    def _order(self, body: models.OrderBody, order_id: str) -> dict[str, Any]:
-        """The workflow's input: what the customer wants, and the terms of this moment."""
-        thresholds = self._settings.approval_thresholds
-        if body.currency not in thresholds:
-            raise Problem(422, "Invalid Request", f"currency: {body.currency} is not taken.", field="currency")
-        limit = self._settings.approval_limit_seconds
-        if body.approval_limit_seconds is not None and body.approval_limit_seconds > limit:
-            raise Problem(
-                422,
-                "Invalid Request",
-                f"approval_limit_seconds: at most {limit}.",
-                field="approval_limit_seconds",
-            )
-        return {
-            **body.model_dump(mode="json", exclude={"order_id", "approval_limit_seconds"}),
-            "order_id": order_id,
-            "approval_threshold": thresholds[body.currency],
-            "approval_seconds": body.approval_limit_seconds or limit,
-            "review_seconds": self._settings.review_seconds,
-        }
 
     async def get(self, request: web.Request) -> web.Response:
         """``GET /orders/{order_id}``."""

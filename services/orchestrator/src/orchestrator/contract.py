@@ -99,7 +99,8 @@ class Order:
     """What a customer wants, and the terms that were in force when it was accepted.
 
     Raises:
-        ValueError: If an id is empty, there are no lines or too many, or a limit is not positive.
+        ValueError: If an id is empty, nothing or two things are to pay, there are no lines or too many, or a limit is
+            not positive.
     """
 
     order_id: str
@@ -107,7 +108,7 @@ class Order:
     """ISO 4217 code."""
     lines: tuple[OrderLine, ...]
     card_token: str
-    """The gateway's token for the card. Card numbers never come here."""
+    """The gateway's token for the card; empty where store credit pays. Card numbers never come here."""
     address: Address
     email: str
     """Where messages about the order go. Never logged."""
@@ -121,10 +122,14 @@ class Order:
     """How long they wait."""
     review_seconds: int = 30 * 24 * 3600
     """How long after delivery the customer is asked for a review."""
+    account_id: str = ""
+    """The store-credit account that pays; empty where a card does."""
 
     def __post_init__(self) -> None:
-        if not self.order_id or not self.currency or not self.card_token:
-            raise ValueError("order_id, currency and card_token must not be empty")
+        if not self.order_id or not self.currency:
+            raise ValueError("order_id and currency must not be empty")
+        if bool(self.card_token) == bool(self.account_id):
+            raise ValueError("either card_token or account_id pays, and the other is empty")
         if not 1 <= len(self.lines) <= MAX_LINES:
             raise ValueError(f"an order has 1 to {MAX_LINES} lines, not {len(self.lines)}")
         if self.approval_threshold < 0 or self.approval_seconds < 1 or self.review_seconds < 0:

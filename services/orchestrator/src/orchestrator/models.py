@@ -1,10 +1,20 @@
 """What goes over HTTP: bodies in, documents out. These models are the source of ``/openapi.json``."""
 
+import hashlib
 import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator import contract
 
@@ -28,6 +38,14 @@ OrderId = Annotated[str, StringConstraints(pattern=ORDER_ID_PATTERN), Field(exam
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9-]{0,39}$"), Field(examples=["TEA-250"])]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 Note = Annotated[str, StringConstraints(max_length=500), AfterValidator(_printable)]
+
+
+CardToken = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$"),
+    AfterValidator(_no_card_number),
+    Field(examples=["tok_ok"]),
+]
 
 
 class Body(BaseModel):
@@ -62,8 +80,10 @@ class OrderBody(Body):
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
     """ISO 4217."""
     lines: tuple[LineBody, ...] = Field(min_length=1, max_length=contract.MAX_LINES)
-    card_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$"), AfterValidator(_no_card_number)]
-    """The gateway's token for the card."""
+    account_id: Annotated[str, StringConstraints(pattern=ORDER_ID_PATTERN)] | None = None
+    """The store-credit account that pays."""
+    card_token: CardToken | None = Field(default=None, validate_default=True)
+    """The gateway's token for the card that pays. Either this or an account."""
     address: AddressBody
     email: Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$"), AfterValidator(_printable)]
     allow_partial: bool = False
@@ -73,11 +93,23 @@ class OrderBody(Body):
     approval_limit_seconds: int | None = Field(default=None, ge=1)
     """How long to wait for an approver, where one is needed; not longer than the shop's own limit."""
 
+    @field_validator("card_token", mode="after")
+    @classmethod
+    def _one_of_them_pays(cls, token: str | None, info: ValidationInfo) -> str | None:
+        if "account_id" in info.data and (token is None) == (info.data["account_id"] is None):
+            raise ValueError("either card_token or account_id pays: one of them, and not both")
+        return token
+
     @model_validator(mode="after")
     def _one_line_a_sku(self) -> "OrderBody":
         if len({line.sku for line in self.lines}) != len(self.lines):
             raise ValueError("lines: a SKU stands in two lines")
         return self
+
+    def digest(self) -> str:
+        """What tells a repeat from another order under the same id. It never changes for a body that once was taken."""
+        unset = set() if self.account_id is not None else {"account_id"}
+        return hashlib.sha256(self.model_dump_json(exclude={"order_id", *unset}).encode()).hexdigest()
 
 
 class ApprovalBody(Body):

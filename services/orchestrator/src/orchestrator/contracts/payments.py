@@ -56,13 +56,18 @@ class AuthoriseRequest:
     currency: str
     """ISO 4217 code."""
     card_token: str
-    """The gateway's token for the card. Card numbers never come here."""
+    """The gateway's token for the card; empty where an account pays. Card numbers never come here."""
+    account_id: str = ""
+    """The store-credit account that pays; empty where a card does."""
 
     def __post_init__(self) -> None:
         _check_order_id(self.order_id)
         if len(self.currency) != 3 or not (self.currency.isascii() and self.currency.isupper()):
             raise ValueError("currency must be three capital letters")
-        if not self.card_token or not self.card_token.isprintable():
+        if self.account_id:
+            if self.card_token:
+                raise ValueError("card_token must be empty where account_id is not: one of them pays")
+        elif not self.card_token or not self.card_token.isprintable():
             raise ValueError("card_token must be printable and not empty")
         if not 1 <= self.amount <= MAX_AMOUNT:
             raise ValueError(f"amount is {self.amount}, not from 1 to {MAX_AMOUNT}")

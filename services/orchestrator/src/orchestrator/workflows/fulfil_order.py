@@ -124,7 +124,9 @@ class FulfilOrder(contract.FulfilOrder):
         authorise = asyncio.create_task(
             step(
                 payments.AuthorisePayment.run,
-                payments.AuthoriseRequest(order.order_id, reservation.total, order.currency, order.card_token),
+                payments.AuthoriseRequest(
+                    order.order_id, reservation.total, order.currency, order.card_token, order.account_id
+                ),
                 id=payments.authorise_id(order.order_id),
                 task_queue=payments.TASK_QUEUE,
                 backstop=payments.EXECUTION_TIMEOUT,
