@@ -4,6 +4,7 @@ A caller needs this file and nothing else of payments: it imports the standard l
 only ever grows (a new field has a default). Whoever calls payments keeps a copy of it.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -22,18 +23,32 @@ MAX_AMOUNT = 10**11
 MAX_ORDER_ID = 200
 """Most characters of an order's id."""
 
+ACCOUNT_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""What the id of a store-credit account looks like."""
+
 
 class Refusal(StrEnum):
     """Types of the non-retryable application errors with which payments refuses, as in ``ApplicationError.type``."""
 
     DECLINED = "declined"
-    """The gateway declined the card; the message carries its reason (``do_not_honour``, ``insufficient_funds``, …)."""
+    """Declined; the message carries the reason. A card's is the gateway's (``do_not_honour``, ``insufficient_funds``,
+    …), store credit's one of ``insufficient_funds``, ``unknown_account``, ``account_closed``, ``currency_mismatch``."""
     PAYMENT_REVERSED = "payment_reversed"
     """The order's payment was reversed already: a step that arrives after its undo does nothing."""
     PAYMENT_MISSING = "payment_missing"
     """There is no authorised payment to capture."""
     PAYMENT_CONFLICT = "payment_conflict"
-    """The order has a payment of another amount, currency or card already."""
+    """The order has a payment of another amount, currency, card or account already."""
+
+
+def check_account_id(account_id: str) -> None:
+    """Refuse what cannot be the id of a store-credit account.
+
+    Raises:
+        ValueError: Naming ``account_id``.
+    """
+    if re.fullmatch(ACCOUNT_ID, account_id) is None:
+        raise ValueError("account_id must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
 
 
 def _check_order_id(order_id: str) -> None:
@@ -43,11 +58,12 @@ def _check_order_id(order_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AuthoriseRequest:
-    """Set an amount aside on a card.
+    """Set an amount aside, on a card or on a store-credit account.
 
     Raises:
-        ValueError: If the amount is not from 1 to ``MAX_AMOUNT``, the currency is no code, the token is empty, or the
-            order's id is empty, too long or not printable.
+        ValueError: If the amount is not from 1 to ``MAX_AMOUNT``, the currency is no code, there is neither a token nor
+            an account or there are both, one of them cannot be one, or the order's id is empty, too long or not
+            printable.
     """
 
     order_id: str
@@ -65,6 +81,7 @@ class AuthoriseRequest:
         if len(self.currency) != 3 or not (self.currency.isascii() and self.currency.isupper()):
             raise ValueError("currency must be three capital letters")
         if self.account_id:
+            check_account_id(self.account_id)
             if self.card_token:
                 raise ValueError("card_token must be empty where account_id is not: one of them pays")
         elif not self.card_token or not self.card_token.isprintable():
@@ -81,7 +98,7 @@ class Authorisation:
     amount: int
     currency: str
     authorisation_id: str
-    """The gateway's name for it."""
+    """The gateway's name for it; where store credit pays, the booking's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +123,7 @@ class Capture:
     amount: int
     currency: str
     capture_id: str
-    """The gateway's name for it."""
+    """The gateway's name for it; where store credit pays, the booking's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +198,15 @@ def reverse_id(order_id: str) -> str:
 
 
 def authorise_key(order_id: str) -> str:
-    """Idempotency key of the authorisation at the gateway."""
+    """Idempotency key of the authorisation, at the gateway or in the ledger."""
     return f"payment:{order_id}:authorise"
 
 
 def capture_key(order_id: str) -> str:
-    """Idempotency key of the capture at the gateway."""
+    """Idempotency key of the capture, at the gateway or in the ledger."""
     return f"payment:{order_id}:capture"
 
 
 def refund_key(order_id: str) -> str:
-    """Idempotency key of the refund at the gateway."""
+    """Idempotency key of the refund, at the gateway or in the ledger."""
     return f"payment:{order_id}:refund"

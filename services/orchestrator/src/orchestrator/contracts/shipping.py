@@ -1,7 +1,6 @@
-"""What shipping promises to its callers.
+"""What shipping promises to its callers, who need this file and nothing else of shipping, and keep a copy of it.
 
-A caller needs this file and nothing else of shipping: it imports the standard library and temporalio only, and it
-only ever grows (a new field has a default). Whoever calls shipping keeps a copy of it.
+It imports the standard library and temporalio only, and it only ever grows (a new field has a default).
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ MAX_SECONDS = 10 * 365 * 24 * 3600
 """Longest limit of ``TrackRequest``: ten years."""
 
 DELIVERY_PROGRESSED = "delivery_progressed"
-"""Name of the signal that TrackShipment sends its parent, with a ``Delivery``, each time the parcel's state changes."""
+"""Name of the signal that TrackShipment sends its parent, with a ``Delivery``, when its state or ``late`` changes."""
 
 LOOK_AGAIN = "look_again"
 """Name of the signal, without argument, that tells TrackShipment that something new is stored about its parcel."""
@@ -132,6 +131,8 @@ class CarrierFailure:
 
     carrier: str
     reason: str
+    parcel: int | None = None
+    """The parcel it gave none for; None if it answered for no parcel at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +170,13 @@ class Booking:
     parcel: int
     carrier: str
     tracking_number: str
+    promised_at: datetime | None = None
+    """When it shall be delivered, UTC; TrackShipment tells when that passes without delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """Undo what was done for an order. Success also where there is nothing to undo; what arrives later does nothing.
-
-    Raises:
-        ValueError: If the order id is empty, too long, or has control characters.
-    """
+    """Undo what was done for an order. Success also where there is nothing to undo; what arrives later does nothing."""
 
     order_id: str
     reason: str
@@ -227,6 +226,10 @@ class Delivery:
     state: DeliveryState
     at: datetime
     """When the carrier says that it happened, UTC."""
+    promised_at: datetime | None = None
+    """When it shall be delivered, by the newest word on that, if there is one."""
+    late: bool = False
+    """Whether ``promised_at`` passed without delivery. A later time that the carrier names takes it back."""
 
 
 @workflow.defn(name="shipping.PlanShipment")
@@ -261,10 +264,7 @@ class CancelShipment(Protocol):
 
 @workflow.defn(name="shipping.TrackShipment")
 class TrackShipment(Protocol):
-    """Follows one parcel for as long as it takes, and tells its parent of every change (``DELIVERY_PROGRESSED``).
-
-    Fails with ``not_booked`` or ``shipment_cancelled``.
-    """
+    """Follows one parcel, telling its parent of changes. Fails with ``not_booked`` or ``shipment_cancelled``."""
 
     @workflow.run
     async def run(self, request: TrackRequest) -> Delivery:
