@@ -167,11 +167,9 @@ async def test_a_step_that_reaches_the_gateway_after_its_undo_does_nothing(world
 
 
 async def test_a_step_whose_service_is_paused_in_its_middle_is_undone_when_it_goes_on(world: World) -> None:
-    await world.faults(gateway={"latency_seconds": 1})
-    order_id = await world.place()
-    await world.busy(authorise_id(order_id))
-    world.stack.pause("payments")
-    await world.requested(authorise_key(order_id), "authorisation")  # charged, and nobody heard of it
+    order_id = await world.place(card="tok_timeout_after_charge")
+    await world.requested(authorise_key(order_id), "authorisation")
+    world.stack.pause("payments")  # charged, and nobody heard of it
     assert (await world.cancel(order_id)).status == 202
     await world.told_to_stop(authorise_id(order_id))
     assert await world.states_of(order_id) == ["accepted", "reserving", "authorising"]  # nothing is undone before
