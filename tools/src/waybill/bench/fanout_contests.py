@@ -1,7 +1,5 @@
 """How many items a second the four ways of ``fanout`` do."""
 
-import asyncio
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -13,9 +11,9 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from chassis.testing.programs import program
-from chassis.testing.tether import tethered
 from waybill.bench.fanout import CHUNK, WORKFLOWS, Items
 from waybill.bench.harness import Contest, Figure, Group
+from waybill.bench.process import worker
 from waybill.stack.plan import TEMPORAL_PRAGMAS, TEMPORAL_SETTINGS
 
 YARDSTICK = 100
@@ -53,24 +51,9 @@ async def setting() -> AsyncIterator[Sequence[Contest]]:
             dev_server_log_level="error",
             dev_server_extra_args=extra,
         )
-        async with environment, _worker(environment.client) as queue:
+        address = environment.client.service_client.config.target_host
+        async with environment, worker("waybill.bench.fanout", address) as queue:
             yield _contests(environment.client, queue)
-
-
-@asynccontextmanager
-async def _worker(client: Client) -> AsyncIterator[str]:
-    queue = f"bench-{uuid.uuid4()}"
-    address = client.service_client.config.target_host
-    process = await asyncio.create_subprocess_exec(
-        *tethered([sys.executable, "-m", "waybill.bench.fanout", address, queue]), stdout=asyncio.subprocess.PIPE
-    )
-    if process.stdout is None or not await process.stdout.readline():
-        raise RuntimeError("the worker of the benchmark did not start")
-    try:
-        yield queue
-    finally:
-        process.kill()
-        await process.wait()
 
 
 def _contests(client: Client, queue: str) -> Sequence[Contest]:
