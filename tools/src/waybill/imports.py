@@ -134,14 +134,19 @@ class Imports:
                 raise ImportsError(f"{service} does not tell of {import_id}: {_told(answer)}")
         raise ImportsError(f"nobody knows an import {import_id!r}")
 
-    async def follow(self, import_id: str) -> AsyncIterator[State]:
-        """The import's states, until it has ended."""
+    async def follow(self, import_id: str, look_seconds: float | None = None) -> AsyncIterator[State]:
+        """The import's states, until it has ended.
+
+        Args:
+            import_id: Of the import.
+            look_seconds: Between two looks.
+        """
         while True:
             state = await self.state(import_id)
             yield state
             if state.ended:
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS if look_seconds is None else look_seconds)
 
     async def rejections(self, kind: str, import_id: str, limit: int) -> list[Mapping[str, Any]]:
         """The first rows that were not taken, with line and reason.

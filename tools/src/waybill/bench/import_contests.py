@@ -20,6 +20,8 @@ from waybill.stack.plan import NAMESPACE
 
 SMALL = 10_000
 LARGE = 100_000
+LOOK_SECONDS = 0.05
+"""Between two looks whether an import has ended: little beside what it takes."""
 BY_ROW = 1_000
 """Rows that are imported one by one: enough to measure a rate."""
 HEADER = "sku,weight,currency,price,warehouse,quantity\n"
@@ -56,7 +58,7 @@ def _contests(imports: Imports, folder: Path, client: Client, queue: str) -> Seq
             await asyncio.to_thread(write_list, path, name, rows)
             began = time.perf_counter()
             await imports.send("catalogue", path, name)
-            async for now in imports.follow(name):
+            async for now in imports.follow(name, look_seconds=LOOK_SECONDS):
                 state = now
             took = time.perf_counter() - began
             if state.status != "completed" or (state.result or {}).get("applied") != rows:
