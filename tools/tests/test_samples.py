@@ -6,9 +6,13 @@ import pytest
 from waybill.audit.rules import Violation
 from waybill.audit.run import Report
 from waybill.demo.day import Row
+from waybill.demo.jobs import DEPOT, IMPORTED, LISTED, Job, order_file, supplier_list
 from waybill.demo.run import conclude, write_report
 from waybill.demo.samples import CATALOGUE, SAMPLES, STORY, Act, Sample, describe
 from waybill.demo.screen import Screen
+
+JOB = Job("stocktake", "counted", "counted", 1.5)
+FAILED = Job("stocktake", "counted", "unfinished: it took too long", 120)
 
 
 def test_the_samples_show_every_outcome() -> None:
@@ -52,7 +56,7 @@ def test_the_report_is_what_machines_expect_and_the_code_says_whether_all_is_wel
     bad = Row(SAMPLES[1], "B", "reserving", None, 0.0, None)
     clean, dirty = Report(2, 0, ()), Report(2, 0, (Violation("A", "stock", "odd"),))
     path = tmp_path / "deep" / "demo.json"
-    write_report(path, [good, bad], dirty)
+    write_report(path, [good, bad], [JOB], dirty)
     assert json.loads(path.read_text()) == {
         "orders": [
             {"order_id": "A", "case": "fulfilled", "expected": "fulfilled", "actual": "fulfilled", "seconds": 1.235},
@@ -64,9 +68,29 @@ def test_the_report_is_what_machines_expect_and_the_code_says_whether_all_is_wel
                 "seconds": 0.0,
             },
         ],
+        "jobs": [{"job": "stocktake", "expected": "counted", "actual": "counted", "seconds": 1.5}],
         "audit": {"checked": 2, "violations": ["A: stock: odd"]},
     }
     screen = Screen()
-    assert conclude(screen, [good], clean, path) == 0
-    assert conclude(screen, [good, bad], clean, path) == 1
-    assert conclude(screen, [good], dirty, path) == 1
+    assert conclude(screen, [good], [JOB], clean, path) == 0
+    assert conclude(screen, [good, bad], [JOB], clean, path) == 1
+    assert conclude(screen, [good], [JOB, FAILED], clean, path) == 1
+    assert conclude(screen, [good], [JOB], dirty, path) == 1
+
+
+def test_an_order_on_store_credit_shows_an_account_of_its_run_and_no_card() -> None:
+    [sample] = [sample for sample in SAMPLES if sample.case == "store-credit"]
+    body = sample.body("123456-20-store-credit")
+    assert body["account_id"] == "123456-credit"
+    assert "card_token" not in body
+
+
+def test_the_files_that_are_imported_hold_good_rows_and_those_that_cannot_be_used() -> None:
+    [header, *rows] = supplier_list().splitlines()
+    assert header == "sku,weight,currency,price,warehouse,quantity"
+    assert len(rows) == LISTED + 2
+    assert {row.split(",")[4] for row in rows} == {DEPOT}
+    orders = [json.loads(line) for line in order_file("123456").splitlines()]
+    ids = [order["order_id"] for order in orders]
+    assert (len(ids), len(set(ids))) == (IMPORTED + 2, IMPORTED + 1)
+    assert all(order_id.startswith("123456-import-") for order_id in ids)

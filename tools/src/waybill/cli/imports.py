@@ -135,7 +135,8 @@ async def _watch(imports: Imports, import_id: str) -> int:
 
 
 async def _show_end(imports: Imports, end: State) -> None:
-    for name, value in (end.result or {}).items():
+    result = dict(end.result or {})
+    for name, value in {**result, **result.get("outcomes", {})}.items():
         if isinstance(value, int | str):
             screen.say(f"  {name}: {value}")
     rejected = await imports.rejections(end.kind, end.import_id, SHOWN_REJECTIONS)

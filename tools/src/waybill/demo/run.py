@@ -15,9 +15,11 @@ from waybill import story
 from waybill.audit.reading import Reader
 from waybill.audit.run import Report, audit
 from waybill.demo.day import Day, Row
+from waybill.demo.jobs import Job, Jobs
 from waybill.demo.samples import STORY
 from waybill.demo.screen import Board, Screen
 from waybill.demo.shop import Shop
+from waybill.imports import Imports
 from waybill.stack import Stack
 from waybill.stack.plan import NAMESPACE, USUAL_PORTS
 from waybill.stack.state import DEFAULT_DIRECTORY
@@ -111,14 +113,18 @@ async def _work(stack: Stack, screen: Screen, options: Options, result: _Result,
         board = Board(screen)
         day = Day(shop, run, _announcing(board.changed, screen, began))
         board.rows = day.rows
+        client = await Client.connect(stack.urls["temporal"], namespace=NAMESPACE)
+        imports = Imports(session, stack.urls, stack.operator_token)
+        jobs = Jobs(shop, imports, client, stack.directory, run, board.told)
         with board:
-            await day.run()
+            await asyncio.gather(day.run(), jobs.beside_the_orders())
+            await jobs.after_the_orders()
         await _tell_story(stack, screen, day.rows)
         reader = Reader(session, stack.urls, stack.operator_token)
         screen.say("Auditing: do the books of all services and the outside world fit together?")
         found = await audit(reader, wait_seconds=AUDIT_SECONDS)
-    write_report(options.report, day.rows, found)
-    result.code = conclude(screen, day.rows, found, options.report)
+    write_report(options.report, day.rows, jobs.all, found)
+    result.code = conclude(screen, day.rows, jobs.all, found, options.report)
     if not options.once:
         _show_urls(stack, screen)
 
@@ -146,7 +152,7 @@ async def _tell_story(stack: Stack, screen: Screen, rows: list[Row]) -> None:
     screen.say("")
 
 
-def conclude(screen: Screen, rows: list[Row], found: Report, report: Path) -> int:
+def conclude(screen: Screen, rows: list[Row], jobs: list[Job], found: Report, report: Path) -> int:
     """Say how it went.
 
     Returns:
@@ -157,9 +163,13 @@ def conclude(screen: Screen, rows: list[Row], found: Report, report: Path) -> in
         screen.say(f"{row.order_id}: expected {row.sample.expected}, but {row.actual}", style="bold red")
     for violation in found.violations:
         screen.say(str(violation), style="bold red")
-    good = not wrong and not found.violations
+    failed = [job for job in jobs if not job.right]
+    for job in failed:
+        screen.say(f"{job.name}: expected {job.expected}, but {job.actual}", style="bold red")
+    good = not wrong and not failed and not found.violations
     screen.say(
-        f"{len(rows) - len(wrong)} of {len(rows)} orders ended as they should; the audit checked {found.checked} orders"
+        f"{len(rows) - len(wrong)} of {len(rows)} orders and {len(jobs) - len(failed)} of {len(jobs)} jobs ended as they"
+        f" should; the audit checked {found.checked} orders"
         f" and found {len(found.violations) or 'no'} violation{'' if len(found.violations) == 1 else 's'}."
         f" Report: {report}",
         style="bold green" if good else "bold red",
@@ -167,11 +177,12 @@ def conclude(screen: Screen, rows: list[Row], found: Report, report: Path) -> in
     return 0 if good else 1
 
 
-def write_report(path: Path, rows: list[Row], found: Report) -> None:
+def write_report(path: Path, rows: list[Row], jobs: list[Job], found: Report) -> None:
     """Write the result for a machine to read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "orders": [row.as_json() for row in rows],
+        "jobs": [job.as_json() for job in jobs],
         "audit": {"checked": found.checked, "violations": [str(violation) for violation in found.violations]},
     }
     path.write_text(json.dumps(document, indent=2) + "\n")

@@ -55,6 +55,8 @@ class Sample:
         postcode: Chooses the fate of the shipment.
         act: What else is done to it.
         extra: Further members of the body.
+        account: Name of the store-credit account that pays, in the place of a card.
+        pays: What it pays, minor units.
         parcels: Whether the number of parcels is part of how it must end.
         carrier: Whether the carrier is.
     """
@@ -66,16 +68,20 @@ class Sample:
     postcode: str = "1011AB"
     act: Act | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    account: str | None = None
+    pays: int = 0
     parcels: bool = False
     carrier: bool = False
 
     def body(self, order_id: str) -> dict[str, Any]:
-        """What is sent to ``POST /orders``."""
+        """What is sent to ``POST /orders``. The id begins with the run, and so do the accounts'."""
+        run = order_id.partition("-")[0]
+        means = {"card_token": self.card} if self.account is None else {"account_id": f"{run}-{self.account}"}
         return {
             "order_id": order_id,
             "currency": CURRENCY,
             "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in self.skus.items()],
-            "card_token": self.card,
+            **means,
             "address": {
                 "name": "Sam Sample",
                 "street": "1 Canal Street",
@@ -110,9 +116,14 @@ SAMPLES = (
     Sample("approval-refused", "rejected: approval_refused", {"SOFA-3": 1}, act=Act.REFUSE),
     Sample("approval-timed-out", "rejected: approval_timed_out", {"SOFA-3": 1}, extra={"approval_limit_seconds": 3}),
     Sample("cancelled-while-waiting", "cancelled", {"SOFA-3": 1}, act=Act.CANCEL),
+    Sample("store-credit", "fulfilled", account="credit", pays=2_500),
+    Sample("too-little-credit", "rejected: declined", account="little"),
     Sample("sent-twice", "fulfilled", act=Act.REPEAT),
     Sample("nonsense", "refused with 422: lines.0.quantity", {"TEA-250": -3}),
 )
+
+STORE_CREDIT = {"credit": 6_000, "little": 1_000}
+"""What customers have as store credit at the beginning, minor units of ``CURRENCY``."""
 
 STORY = "two-parcels"
 """The case whose story is told: it crosses every queue, and one of them twice."""

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from waybill.demo.day import Row
+from waybill.demo.jobs import Job
 
 PLAIN_WIDTH = 200
 """Columns where there is no terminal: long lines are for whoever reads them to wrap."""
@@ -70,6 +71,11 @@ class Board:
             else:
                 verdict = "as expected" if row.right else f"EXPECTED {row.sample.expected}"
                 self._screen.say(f"  {row.order_id}: {row.actual} after {row.seconds:.1f} s, {verdict}")
+
+    def told(self, job: Job) -> None:
+        """A job has ended; above the table, or in its place."""
+        verdict = "as expected" if job.right else f"EXPECTED {job.expected}"
+        self._screen.say(f"  {job.name}: {job.actual} after {job.seconds:.1f} s, {verdict}")
 
     def _table(self) -> Table:
         return table(self.rows)

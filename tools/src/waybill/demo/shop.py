@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from waybill.demo.samples import CATALOGUE, CURRENCY
+from waybill.demo.samples import CATALOGUE, CURRENCY, STORE_CREDIT
 
 ASK_SECONDS = 15.0
 """Time-out of one request."""
@@ -48,6 +48,26 @@ class Shop:
                 receipt = f"{run}-{product.sku}-{warehouse}"
                 body = {"receipt_id": receipt, "sku": product.sku, "warehouse": warehouse, "quantity": quantity}
                 await self._expect("POST", "inventory", "/receipts", body, {200, 201})
+
+        for name, amount in STORE_CREDIT.items():
+            move = {"booking_key": f"{run}-{name}-in", "amount": amount, "currency": CURRENCY}
+            await self._expect("POST", "payments", f"/accounts/{run}-{name}/deposits", move, {200})
+
+    async def ask_to(self, service: str, path: str, body: Mapping[str, Any], statuses: set[int]) -> dict[str, Any]:
+        """``POST`` to a service.
+
+        Raises:
+            ShopError: If the answer has another status, or there is none for a long time.
+        """
+        return await self._expect("POST", service, path, body, statuses)
+
+    async def look(self, service: str, path: str) -> dict[str, Any]:
+        """``GET`` from a service.
+
+        Raises:
+            ShopError: If there is no such thing, or no answer for a long time.
+        """
+        return await self._expect("GET", service, path, None, {200})
 
     async def place(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """``POST /orders``: status and document of the answer."""
