@@ -20,10 +20,12 @@ from chassis.converter import DATA_CONVERTER
 from payments import contract
 from payments.account_terms import AccountRefused, Move, account_workflow_id
 from payments.contract import CaptureRequest, Undo
+from payments.settlement_terms import SettleRequest
 from payments.workflows.authorise_payment import AuthorisePayment
 from payments.workflows.capture_payment import CapturePayment
 from payments.workflows.registered import WORKFLOWS
 from payments.workflows.reverse_payment import ReversePayment
+from payments.workflows.settle_payments import SettlePayments
 
 from .conftest import World, account_with, credit_of, credit_request, new_key, new_order, request_for, serving
 from .fake_gateway import Trouble
@@ -78,6 +80,13 @@ async def _refunded(world: World, client: Client, order_id: str) -> str:
     return await _voided(world, client, order_id)
 
 
+async def _settled(world: World, client: Client, order_id: str) -> str:
+    name = f"settle:{order_id}"
+    request = SettleRequest("2020-03-02")
+    await client.execute_workflow(SettlePayments.run, request, id=name, task_queue=contract.TASK_QUEUE)
+    return name
+
+
 SCENARIOS: dict[str, Callable[[World, Client, str], Awaitable[str]]] = {
     "authorise_authorised": _authorised,
     "authorise_declined": _declined,
@@ -85,6 +94,7 @@ SCENARIOS: dict[str, Callable[[World, Client, str], Awaitable[str]]] = {
     "capture_captured": _captured,
     "reverse_voided": _voided,
     "reverse_refunded": _refunded,
+    "settle": _settled,
 }
 
 

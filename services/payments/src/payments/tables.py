@@ -77,3 +77,31 @@ LEDGER_ENTRIES = sa.Table(
     # Minor units; what comes into the account is positive.
     sa.Column("amount", sa.BigInteger, nullable=False),
 )
+
+SETTLEMENTS = sa.Table(
+    "settlements",
+    METADATA,
+    sa.Column("settled_on", sa.Date, primary_key=True, nullable=False),
+    # What was booked before it, and in no settlement yet, is in this one.
+    sa.Column("cutoff", sa.DateTime(timezone=True), nullable=False),
+    _moment("made_at"),
+)
+
+SETTLEMENT_LINES = sa.Table(
+    "settlement_lines",
+    METADATA,
+    sa.Column("settled_on", sa.Date, sa.ForeignKey("settlements.settled_on"), primary_key=True, nullable=False),
+    sa.Column("currency", sa.Text, primary_key=True, nullable=False),
+    sa.Column("method", sa.Text, primary_key=True, nullable=False),
+    # Minor units, and how many bookings they are of.
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("captured", "captures", "refunded", "refunds")),
+)
+
+SETTLEMENT_ITEMS = sa.Table(
+    "settlement_items",
+    METADATA,
+    _identity("booking_key", sa.ForeignKey("bookings.booking_key"), primary_key=True),
+    # None while the booking waits for its settlement. A trigger makes the row with the booking.
+    sa.Column("settled_on", sa.Date, sa.ForeignKey("settlements.settled_on")),
+    sa.Index("ix_settlement_items_waiting", "booking_key", postgresql_where=sa.text("settled_on IS NULL")),
+)
