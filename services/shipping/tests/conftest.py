@@ -15,6 +15,7 @@ from chassis.http import HttpClient
 from chassis.testing.serving import serve_app
 from shipping.activities import Activities, Terms
 from shipping.carriers import Carriers
+from shipping.picks import Picks
 from shipping.reports import Reports
 from shipping.store import Store
 
@@ -31,7 +32,7 @@ async def world(fresh_database: Callable[[str], Awaitable[Database]]) -> AsyncIt
         store, reports = Store(database.engine), Reports(database.engine)
         carriers = Carriers(http, url, call_seconds=CALL_SECONDS)
         activities = Activities(store, reports, carriers, Terms(CARRIERS, QUOTE_SECONDS))
-        yield World(database, store, reports, outside, carriers, activities)
+        yield World(database, store, reports, outside, carriers, activities, Picks(database.engine))
         outside.gate.set()
         outside.released.set()
         await http.close()

@@ -10,6 +10,7 @@ from chassis.testing.waiting import eventually
 from shipping import contract
 from shipping.activities import Activities
 from shipping.carriers import Carriers
+from shipping.picks import Picks
 from shipping.reports import Report, Reports
 from shipping.store import ParcelRow, Store
 
@@ -32,13 +33,19 @@ class World:
     outside: FakeCarriers
     carriers: Carriers
     activities: Activities
+    picks: Picks
 
     async def booked(
-        self, order_id: str, parcel: int = 1, carrier: str = "budget", promised_at: datetime | None = None
+        self,
+        order_id: str,
+        parcel: int = 1,
+        carrier: str = "budget",
+        promised_at: datetime | None = None,
+        warehouse: str = "north",
     ) -> ParcelRow:
         """A parcel that its carrier took."""
         key = contract.booking_key(order_id, parcel)
-        await self.store.intend(order_id, parcel, key, carrier)
+        await self.store.intend(order_id, parcel, key, carrier, warehouse)
         await self.store.booked(order_id, parcel, f"T-{order_id}-{parcel}", promised_at)
         row = await self.store.parcel(order_id, parcel)
         assert row is not None

@@ -165,7 +165,9 @@ class Activities:
         if planned.carrier not in self._terms.carriers and await self._store.parcel(order_id, number) is None:
             raise _refuse(Refusal.BOOKING_REFUSED, f"there is no carrier {planned.carrier}")
         try:
-            intent, fresh = await self._store.intend(order_id, number, booking_key(order_id, number), planned.carrier)
+            intent, fresh = await self._store.intend(
+                order_id, number, booking_key(order_id, number), planned.carrier, planned.parcel.warehouse
+            )
             tracking_number, promised_at = intent.tracking_number, intent.promised_at
             if intent.state is ParcelState.REFUSED:
                 raise BookingRefused("refused before")  # noqa: TRY301 - the same end as a refusal now

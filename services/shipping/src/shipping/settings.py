@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator
 
 from chassis.settings import HttpUrl, ServiceSettings, env
 from shipping.contract import MAX_SECONDS
+from shipping.picking import MAX_LEASE_SECONDS
 
 CarrierName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
 """Name of a carrier, as it stands in URLs."""
@@ -29,6 +30,10 @@ class Settings(ServiceSettings):
     """The same for single carriers, as a JSON object of seconds by name; for the others ``quote_seconds`` stands."""
     promise_seconds: int = Field(default=5 * 24 * 3600, ge=1, le=MAX_SECONDS)
     """How long after its booking a parcel is promised to be delivered; a carrier's event may move that."""
+    pick_seconds: float = Field(default=0.2, ge=0, le=20)
+    """How long the hand that picks a parcel takes; this is where a warehouse's scanner would be."""
+    pick_lease_seconds: float = Field(default=60.0, ge=1, le=MAX_LEASE_SECONDS)
+    """How long a picker with tasks may be silent before others get them. A pick takes less."""
     webhook_secret: SecretStr = Field(min_length=8)
     """Key of the HMAC with which carriers sign what they report."""
 

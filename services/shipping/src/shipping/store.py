@@ -56,7 +56,9 @@ class Store:
         """Use an engine; nothing connects yet."""
         self._engine = engine
 
-    async def intend(self, order_id: str, parcel: int, key: str, carrier: str) -> tuple[ParcelRow, bool]:
+    async def intend(
+        self, order_id: str, parcel: int, key: str, carrier: str, warehouse: str | None = None
+    ) -> tuple[ParcelRow, bool]:
         """Write down that a parcel is about to be booked, before any carrier hears of it.
 
         An intent that stands already stays as it is, with its own carrier: the carrier may know its key. Only one
@@ -75,7 +77,12 @@ class Store:
             if found is None:
                 await connection.execute(
                     insert(parcels).values(
-                        order_id=order_id, parcel=parcel, key=key, carrier=carrier, state=ParcelState.BOOKING
+                        order_id=order_id,
+                        parcel=parcel,
+                        key=key,
+                        carrier=carrier,
+                        warehouse=warehouse,
+                        state=ParcelState.BOOKING,
                     )
                 )
                 return ParcelRow(order_id, parcel, key, carrier, ParcelState.BOOKING, None), True

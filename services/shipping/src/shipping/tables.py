@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.database import metadata
 
@@ -45,6 +47,8 @@ parcels = Table(
     # booking: the intent is written, what the carrier did with it is not known yet.
     Column("state", Text, nullable=False),
     Column("tracking_number", Text),
+    # Where it is picked; not known of parcels that were booked before there were pick waves.
+    Column("warehouse", Text),
     # When it shall be delivered, as promised when it was booked.
     Column("promised_at", DateTime(timezone=True)),
     # Of a cancelled parcel: whether there was a booking, or only a key to burn.
@@ -53,6 +57,39 @@ parcels = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     CheckConstraint("state IN ('booking', 'booked', 'refused', 'cancelled')", name="state"),
     CheckConstraint("state <> 'booked' OR tracking_number IS NOT NULL", name="booked_has_number"),
+)
+
+pick_waves = Table(
+    "pick_waves",
+    METADATA,
+    Column("wave_id", Text(collation="C"), primary_key=True),
+    Column("warehouse", Text, nullable=False),
+    Column("pickers", Integer, nullable=False),
+    # accepted: its workflow is still to be started.
+    Column("state", Text, nullable=False),
+    Column("result", JSONB),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("finished_at", DateTime(timezone=True)),
+    CheckConstraint("state IN ('accepted', 'running', 'completed', 'cancelled')", name="state"),
+)
+
+pick_tasks = Table(
+    "pick_tasks",
+    METADATA,
+    Column("task_id", Text(collation="C"), primary_key=True),
+    Column("order_id", Text(collation="C"), nullable=False),
+    Column("parcel", Integer, nullable=False),
+    Column("wave_id", Text(collation="C"), ForeignKey("pick_waves.wave_id"), nullable=False),
+    Column("state", Text, nullable=False, server_default="waiting"),
+    Column("picker", Integer),
+    # How often it was picked: the effect, counted.
+    Column("picks", Integer, nullable=False, server_default=text("0")),
+    Column("picked_at", DateTime(timezone=True)),
+    ForeignKeyConstraint(["order_id", "parcel"], ["parcels.order_id", "parcels.parcel"]),
+    UniqueConstraint("order_id", "parcel"),
+    CheckConstraint("state IN ('waiting', 'picked', 'skipped')", name="state"),
+    CheckConstraint("picks = CASE WHEN state = 'picked' THEN 1 ELSE 0 END", name="picked_once"),
+    Index("ix_pick_tasks_wave_id", "wave_id", "state", "task_id"),
 )
 
 carrier_events = Table(
