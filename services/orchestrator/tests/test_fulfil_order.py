@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.common import Priority
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from chassis.converter import INVALID_INPUT
@@ -15,6 +16,7 @@ from chassis.testing.waiting import eventually
 from orchestrator import contract
 from orchestrator.contract import Status
 from orchestrator.contracts import inventory, payments
+from orchestrator.import_contract import BULK
 
 UNDO_OF = {"reserve": "release", "authorise": "reverse", "book_1": "cancel_shipment"}
 PATH = ["reserve", "authorise", "plan", "book_1", "book_2", "commit", "capture"]
@@ -74,6 +76,25 @@ async def test_a_plain_order_is_fulfilled_over_three_queues(shop: Any) -> None:
     sequences = [state.sequence for state in shop.world.states[order_id]]
     assert sequences == sorted(set(sequences))
     assert [message.template for message in shop.world.messages[order_id]] == ["fulfilled"]
+
+
+@pytest.mark.parametrize("priority", [contract.CUSTOMER, BULK])
+async def test_the_steps_of_an_order_wait_in_the_line_that_the_order_waits_in(
+    shop: Any, new_order: Any, priority: Priority
+) -> None:
+    order = new_order()
+    handle = await shop.client.start_workflow(
+        contract.FulfilOrder.run,
+        order,
+        id=contract.fulfil_id(order.order_id),
+        task_queue=contract.TASK_QUEUE,
+        priority=priority,
+    )
+    await handle.result()
+    for step in (inventory.reserve_id(order.order_id), payments.capture_id(order.order_id)):
+        history = await shop.client.get_workflow_handle(step).fetch_history()
+        begun = history.events[0].workflow_execution_started_event_attributes
+        assert begun.priority.priority_key == priority.priority_key
 
 
 async def test_an_order_on_store_credit_asks_payments_for_the_account(shop: Any) -> None:

@@ -1,6 +1,8 @@
 """The orchestrator's side effects: its own rows, and messages to customers."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from temporalio import activity
 
@@ -40,6 +42,10 @@ class Activities:
         self._store = store
         self._http = http
         self._mailbox = mailbox_url.rstrip("/")
+
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """For the worker."""
+        return [self.record_state, self.record_delivery, self.send_message]
 
     @activity.defn(name="orchestrator.record_state")
     async def record_state(self, state: State) -> None:

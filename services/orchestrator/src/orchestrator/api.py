@@ -1,6 +1,5 @@
 """The customers' and the operators' HTTP surface."""
 
-import asyncio
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +7,12 @@ from typing import Any
 from aiohttp import web
 from pydantic import SecretStr
 from sqlalchemy import RowMapping
-from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
-from chassis.connection import Connection, TemporalUnavailable
+from chassis.connection import Connection
 from chassis.paging import page, page_args
 from chassis.problems import Problem, operators_only, read_json
 from orchestrator import contract, models, openapi
+from orchestrator.asking import ask, unknown
 from orchestrator.contract import Status
 from orchestrator.intake import Intake
 from orchestrator.settings import Settings
@@ -139,28 +136,20 @@ class Api:
         Raises:
             Problem: 409 if it refuses or has ended; 503 if it is not known what came of it.
         """
-        unknown = Problem(503, "Service Unavailable", "It is not known yet what came of it: look at the order again.")
-        try:
-            if row["started_at"] is None and not await self._intake.start(row["order_id"], row["request"]):
-                raise unknown
-            handle: WorkflowHandle[Any, Any] = self._connection.client.get_workflow_handle(
-                contract.fulfil_id(row["order_id"])
-            )
-            async with asyncio.timeout(self._intake.patience.total_seconds()):
-                progress = await handle.execute_update(
-                    update, argument, result_type=contract.Progress, rpc_timeout=self._intake.patience
-                )
-        except WorkflowUpdateFailedError as error:
-            cause = error.cause
-            if not isinstance(cause, ApplicationError):
-                raise
-            raise Problem(409, "Conflict", cause.message, error=cause.type) from error
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                raise Problem(409, "Conflict", f"The order is {row['status']} and takes nothing more.") from error
-            raise unknown from error
-        except (TemporalUnavailable, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            raise unknown from error
+        if row["started_at"] is None and not await self._intake.start(
+            row["order_id"], row["request"], row["import_id"]
+        ):
+            raise unknown("order")
+        progress = await ask(
+            self._connection,
+            contract.fulfil_id(row["order_id"]),
+            update,
+            [argument],
+            contract.Progress,
+            patience=self._intake.patience,
+            what="order",
+            status=row["status"],
+        )
         return {"order_id": progress.order_id, "status": progress.status}
 
 

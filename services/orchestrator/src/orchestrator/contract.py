@@ -9,8 +9,12 @@ from enum import StrEnum
 from typing import Protocol
 
 from temporalio import workflow
+from temporalio.common import Priority
 
 TASK_QUEUE = "orchestrator"
+
+CUSTOMER = Priority(priority_key=1)
+"""Of the order that a customer placed, and by inheritance of all that it starts."""
 
 MAX_LINES = 100
 MAX_QUANTITY = 10_000

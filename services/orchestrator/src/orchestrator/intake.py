@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 
 from chassis.connection import Connection, TemporalUnavailable, is_away
 from orchestrator import contract
+from orchestrator.import_contract import BULK
 from orchestrator.store import Store
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,15 @@ BATCH = 50
 class Intake:
     """Starts the workflows of accepted orders: each once, however often it is asked."""
 
-    def __init__(self, store: Store, connection: Connection, *, start_seconds: float, every_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        connection: Connection,
+        *,
+        start_seconds: float,
+        every_seconds: float,
+        import_grace_seconds: float = 0,
+    ) -> None:
         """Take what it works with.
 
         Args:
@@ -32,18 +41,21 @@ class Intake:
             connection: To Temporal.
             start_seconds: Longest wait for Temporal in a request.
             every_seconds: Pause of the loop.
+            import_grace_seconds: How long an import has to start what it accepted, before the loop does.
         """
         self._store = store
         self._connection = connection
         self.patience = timedelta(seconds=start_seconds)
         self._every = every_seconds
+        self._grace = import_grace_seconds
 
-    async def start(self, order_id: str, request: dict[str, Any]) -> bool:
+    async def start(self, order_id: str, request: dict[str, Any], import_id: str | None = None) -> bool:
         """Start an order's workflow.
 
         Args:
             order_id: The order.
             request: The workflow's input, as it stands in the row.
+            import_id: The import that it came with, if it did: it then waits behind the customers'.
 
         Returns:
             Whether it is known to be started; if not, the loop will try again.
@@ -60,6 +72,7 @@ class Intake:
                     # The row is written once for ever; a workflow that stands under its id is its own.
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    priority=contract.CUSTOMER if import_id is None else BULK,
                     rpc_timeout=self.patience,
                 )
         except WorkflowAlreadyStartedError:
@@ -78,8 +91,10 @@ class Intake:
         """Start what waits, again and again."""
         while True:
             try:
-                waiting = await self._store.unstarted(BATCH, older_than_seconds=self.patience.total_seconds())
-                started = await asyncio.gather(*(self.start(row["order_id"], row["request"]) for row in waiting))
+                waiting = await self._store.unstarted(BATCH, self.patience.total_seconds(), self._grace)
+                started = await asyncio.gather(
+                    *(self.start(row["order_id"], row["request"], row["import_id"]) for row in waiting)
+                )
             except (SQLAlchemyError, RPCError):
                 logger.warning("the intake tries again", exc_info=True)
                 started = []

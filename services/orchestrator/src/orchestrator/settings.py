@@ -5,8 +5,10 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from chassis.settings import HttpUrl, ServiceSettings, env
+from orchestrator.import_contract import MAX_WINDOW
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$")]
 
 
 class Settings(ServiceSettings):
@@ -30,5 +32,28 @@ class Settings(ServiceSettings):
     """How long after delivery a customer is asked for a review."""
     intake_seconds: float = Field(default=1, gt=0, le=60)
     """How often the intake looks for accepted orders whose workflow is not started."""
+    approver_email: Email = "approvals@waybill.example"
+    """Who is reminded of an order that waits for an approval, when half of the time is over."""
+    escalation_email: Email = "operations@waybill.example"
+    """Who is told when the approval is still missing shortly before the end."""
+    import_window: int = Field(default=20, ge=1, le=MAX_WINDOW)
+    """How many orders of one import are under way at the same time, where the request does not say."""
+    import_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    """Largest file of orders."""
+    import_look_seconds: float = Field(default=0.5, gt=0, le=10)
+    """How often an import looks for ended orders."""
+    import_grace_seconds: float = Field(default=60, gt=0)
+    """How long a row of an import may stay accepted before the intake starts it: the import is gone, or slow."""
+    import_sweep_seconds: float = Field(default=30, gt=0, le=3600)
+    """How often the intake looks for uploads that broke off and for imports that somebody terminated."""
     start_seconds: float = Field(default=3, gt=0, le=30)
     """How long a request waits for Temporal. An order that is accepted meanwhile is started by the intake."""
+
+    @property
+    def intake(self) -> dict[str, float]:
+        """What the intake of orders is told."""
+        return {
+            "start_seconds": self.start_seconds,
+            "every_seconds": self.intake_seconds,
+            "import_grace_seconds": self.import_grace_seconds,
+        }

@@ -112,17 +112,21 @@ class Store:
             standing = select(orders).where(or_(by_id, by_key)).order_by(case((by_key, 0), else_=1)).limit(1)
             return Accepted((await connection.execute(standing)).mappings().one(), new=False)
 
-    async def unstarted(self, limit: int, older_than_seconds: float) -> Sequence[RowMapping]:
+    async def unstarted(
+        self, limit: int, older_than_seconds: float, imported_older_than_seconds: float = 0
+    ) -> Sequence[RowMapping]:
         """Accepted orders whose workflow is not known to be started, oldest first.
 
         Args:
             limit: Most rows.
             older_than_seconds: Leaves out what a request may be starting at this moment.
+            imported_older_than_seconds: Leaves out what an import may be starting at this moment.
         """
+        age = case((orders.c.import_id.is_(None), older_than_seconds), else_=imported_older_than_seconds)
         waiting = (
-            select(orders.c.order_id, orders.c.request)
+            select(orders.c.order_id, orders.c.request, orders.c.import_id)
             .where(orders.c.started_at.is_(None), orders.c.request.is_not(None))
-            .where(orders.c.created_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_seconds))
+            .where(orders.c.created_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, age))
             .order_by(orders.c.number)
             .limit(limit)
         )

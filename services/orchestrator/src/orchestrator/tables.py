@@ -1,6 +1,6 @@
 """The orchestrator's tables. The migrations make them; what holds in them stands there too."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, ForeignKey, Identity, Integer, Table, Text, func
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, ForeignKey, Identity, Integer, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.database import metadata
@@ -32,6 +32,8 @@ orders = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("started_at", DateTime(timezone=True)),
     Column("notified", Boolean, nullable=False, default=False),
+    Column("import_id", Text),  # null for an order that a customer placed
+    Column("approval", JSONB),  # when an approver was asked, reminded, and by whom and when it was decided
 )
 
 steps = Table(
@@ -42,4 +44,39 @@ steps = Table(
     Column("status", Text, nullable=False),
     Column("detail", Text),
     Column("at", DateTime(timezone=True), nullable=False),
+)
+
+import_uploads = Table(
+    "import_uploads",
+    METADATA,
+    Column("upload_id", Uuid, primary_key=True),
+    Column("begun_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+imports = Table(
+    "imports",
+    METADATA,
+    Column("import_id", Text, primary_key=True),
+    Column("upload_id", Uuid, ForeignKey("import_uploads.upload_id"), nullable=False, unique=True),
+    Column("digest", Text, nullable=False),  # of the file, which tells a repeat from a conflict
+    Column("rows", BigInteger, nullable=False),
+    Column("window", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+)
+
+import_rows = Table(
+    "import_rows",
+    METADATA,
+    # An upload's own, until it is whole: half a file is no import.
+    Column("upload_id", Uuid, ForeignKey("import_uploads.upload_id", ondelete="CASCADE"), primary_key=True),
+    Column("line", BigInteger, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("order_id", Text),  # null in a row that names none, until it is taken
+    Column("digest", Text),  # of the order's body
+    Column("request", JSONB),  # the order's workflow's input, until it is taken: it holds an address and a card token
+    Column("detail", Text),  # what is wrong with a malformed row
 )

@@ -7,11 +7,11 @@ from chassis.serving import Service
 from orchestrator import contract
 from orchestrator.activities import Activities
 from orchestrator.api import Api
+from orchestrator.importing import Importing
 from orchestrator.intake import Intake
 from orchestrator.settings import Settings
 from orchestrator.store import Store
-from orchestrator.workflows.follow_delivery import FollowDelivery
-from orchestrator.workflows.fulfil_order import FulfilOrder
+from orchestrator.workflows.registered import WORKFLOWS
 
 
 def compose(settings: Settings, connection: Connection) -> Service:
@@ -20,7 +20,8 @@ def compose(settings: Settings, connection: Connection) -> Service:
     store = Store(database.engine)
     http = HttpClient(timeout_seconds=settings.mailbox_seconds)
     activities = Activities(store, http, settings.mailbox_url)
-    intake = Intake(store, connection, start_seconds=settings.start_seconds, every_seconds=settings.intake_seconds)
+    intake = Intake(store, connection, **settings.intake)
+    importing = Importing(database.engine, connection, settings)
     return Service(
         name="orchestrator",
         settings=settings,
@@ -28,10 +29,10 @@ def compose(settings: Settings, connection: Connection) -> Service:
         database=database,
         migrations="orchestrator.migrations",
         task_queue=contract.TASK_QUEUE,
-        workflows=[FulfilOrder, FollowDelivery],
-        activities=[activities.record_state, activities.record_delivery, activities.send_message],
-        routes=Api(store, intake, connection, settings).routes(),
-        background=[intake.run],
+        workflows=WORKFLOWS,
+        activities=[*activities.all(), *importing.activities.all()],
+        routes=[*Api(store, intake, connection, settings).routes(), *importing.routes()],
+        background=[intake.run, importing.intake.run],
         clients=[http],
         providers={"mailbox": settings.mailbox_url},
     )

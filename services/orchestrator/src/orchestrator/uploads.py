@@ -1,0 +1,87 @@
+"""Files on their way in: rows that are nothing yet, until the file is whole and becomes an import."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.import_contract import ImportStatus
+from orchestrator.import_store import MALFORMED, WAITING
+from orchestrator.tables import import_rows, import_uploads, imports
+
+
+class UploadStore:
+    """Each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Use an engine."""
+        self._engine = engine
+
+    async def begin_upload(self) -> uuid.UUID:
+        """A place for the rows of a file, which is nothing yet."""
+        upload_id = uuid.uuid4()
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(import_uploads).values(upload_id=upload_id))
+        return upload_id
+
+    async def stage(self, upload_id: uuid.UUID, rows: Sequence[dict[str, Any]]) -> None:
+        """Write some rows of an upload: ``line``, ``order_id``, ``request``, ``digest``, ``detail``."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                insert(import_rows),
+                [
+                    {**row, "upload_id": upload_id, "state": WAITING if row["detail"] is None else MALFORMED}
+                    for row in rows
+                ],
+            )
+
+    async def discard(self, upload_id: uuid.UUID) -> None:
+        """Forget an upload that did not become an import."""
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(import_uploads).where(import_uploads.c.upload_id == upload_id))
+
+    async def discard_abandoned(self, older_than: timedelta) -> int:
+        """Forget the uploads that broke off with the process that took them.
+
+        Returns:
+            How many there were.
+        """
+        old = import_uploads.c.begun_at < func.now() - older_than
+        used = select(imports.c.upload_id)
+        async with self._engine.begin() as connection:
+            statement = delete(import_uploads).where(old, import_uploads.c.upload_id.not_in(used))
+            return (await connection.execute(statement)).rowcount
+
+    async def accept(self, import_id: str, upload_id: uuid.UUID, digest: str, window: int) -> tuple[RowMapping, bool]:
+        """Make an import of a whole upload, or find the one that stands under its id.
+
+        Returns:
+            The import's row, and whether it is new. If not, the upload is forgotten, and the digest is for the caller
+            to compare.
+        """
+        rows = select(func.count()).select_from(import_rows).where(import_rows.c.upload_id == upload_id)
+        statement = (
+            upsert(imports)
+            .values(
+                import_id=import_id,
+                upload_id=upload_id,
+                digest=digest,
+                rows=rows.scalar_subquery(),
+                window=window,
+                status=ImportStatus.ACCEPTED,
+                sequence=0,
+            )
+            .on_conflict_do_nothing(index_elements=["import_id"])
+            .returning(imports)
+        )
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
+            if row is not None:
+                return row, True
+            await connection.execute(delete(import_uploads).where(import_uploads.c.upload_id == upload_id))
+            standing = select(imports).where(imports.c.import_id == import_id)
+            return (await connection.execute(standing)).mappings().one(), False
