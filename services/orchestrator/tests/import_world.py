@@ -5,7 +5,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import RetryPolicy
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from chassis.connection import Connection
@@ -174,8 +175,15 @@ async def a_depot(client: Client, database: Database, **terms: Any) -> AsyncIter
         store,
         Orders(store),
     )
-    yield depot
-    depot.orders.gate.set()
+    try:
+        yield depot
+    finally:
+        # The next test's worker polls the same queue.
+        left = [contract.fulfil_id(order_id) for order_id in depot.orders.runs if order_id not in depot.orders.ended]
+        left += [import_id_of(row["import_id"]) for row in await depot.importing.store.open(started=True, limit=100)]
+        for workflow_id in left:
+            with suppress(RPCError):
+                await client.get_workflow_handle(workflow_id).terminate()
 
 
 def a_settings(database: Database, **terms: Any) -> Settings:

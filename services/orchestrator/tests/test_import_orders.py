@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from chassis.testing.fixtures import FreshDatabase
 from chassis.testing.waiting import eventually
 from orchestrator import contract
-from orchestrator.import_contract import IMPORT_OVER, ImportOrders, ImportRequest, ImportStatus
+from orchestrator.import_contract import IMPORT_OVER, ImportOrders, ImportRequest, ImportStatus, import_id_of
 from orchestrator.intake import Intake
 
 from .import_world import Depot, a_depot, a_line, some_lines
@@ -115,9 +115,9 @@ async def test_the_same_file_again_doubles_nothing(depot: Depot) -> None:
 
 
 async def test_continuing_as_new_under_a_stream_of_updates_loses_and_doubles_nothing(depot: Depot) -> None:
-    ids, lines = some_lines(80)
+    ids, lines = some_lines(48)
     depot.orders.gate.set()
-    handle = await depot.start(await depot.stage(lines), window=8, events=40)
+    handle = await depot.start(await depot.stage(lines), window=8, events=30)
     done = asyncio.create_task(handle.result())
     taken = paused = 0
     while not done.done():
@@ -138,7 +138,7 @@ async def test_continuing_as_new_under_a_stream_of_updates_loses_and_doubles_not
         assert state.steered == taken
         await asyncio.wait([done], timeout=0.05)
     result = await done
-    assert result.outcomes == {"fulfilled": 80}
+    assert result.outcomes == {"fulfilled": 48}
     assert each_once(depot, ids)
     assert depot.orders.most <= 8
     state = await handle.query(ImportOrders.state)
@@ -286,6 +286,18 @@ async def test_an_import_that_is_over_takes_no_more_orders(depot: Depot) -> None
     if isinstance(caught.value, WorkflowUpdateFailedError):
         assert isinstance(caught.value.cause, ApplicationError)
         assert caught.value.cause.type == IMPORT_OVER
+
+
+async def test_an_import_that_nobody_staged_fails_and_does_not_hang(depot: Depot) -> None:
+    import_id = uuid.uuid4().hex
+    handle = await depot.client.start_workflow(
+        ImportOrders.run, ImportRequest(import_id, 1), id=import_id_of(import_id), task_queue=contract.TASK_QUEUE
+    )
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, ActivityError)
+    assert isinstance(caught.value.cause.cause, ApplicationError)
+    assert caught.value.cause.cause.type == "unknown_import"
 
 
 @pytest.mark.parametrize("terms", [{"window": 0}, {"window": -1}, {"window": 501}, {"rows": 0}, {"import_id": ""}])

@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from chassis.connection import Connection
 from orchestrator import contract
 from orchestrator.import_contract import ImportResult, ImportStatus
-from orchestrator.import_store import GOOD, ImportStore
+from orchestrator.import_store import GOOD, ImportStore, UnknownImport
 from orchestrator.import_views import ImportViews
 
 WATCH_SECONDS = 15.0
@@ -25,6 +25,7 @@ GATHER_SECONDS = 1.0
 PAUSE = timedelta(seconds=2)
 """Between two attempts. They cost no events, so an order that waits for a day for its approver costs none."""
 NOT_YET = "not_yet"
+UNKNOWN_IMPORT = "unknown_import"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,17 @@ class ImportActivities:
 
     @activity.defn(name="orchestrator.take_rows")
     async def take_rows(self, request: TakeRequest) -> Taken:
-        """Accept the next rows as orders."""
-        taken = await self._store.take(request.import_id, request.after, request.limit)
+        """Accept the next rows as orders.
+
+        Raises:
+            ApplicationError: If there is no such import; not to be tried again.
+        """
+        try:
+            taken = await self._store.take(request.import_id, request.after, request.limit)
+        except UnknownImport as error:
+            raise ApplicationError(
+                f"there is no import {request.import_id}", type=UNKNOWN_IMPORT, non_retryable=True
+            ) from error
         return Taken(
             tuple(value_to_type(contract.Order, order) for order in taken.orders),
             tuple(taken.running),

@@ -30,6 +30,10 @@ ATTEMPTS = 1
 """No row is tried twice: what is refused stays refused, and what is repeated is repeated within its order."""
 
 
+class UnknownImport(LookupError):  # noqa: N818 - it names a state
+    """There is no such import."""
+
+
 @dataclass(frozen=True, slots=True)
 class TakenRows:
     """What there is to start.
@@ -117,10 +121,16 @@ class ImportStore:
             import_id: The import.
             after: The line after which to look.
             limit: Most orders.
+
+        Raises:
+            UnknownImport: If there is none of that id.
         """
         async with self._engine.begin() as connection:
             found = select(imports.c.upload_id, imports.c.digest).where(imports.c.import_id == import_id)
-            upload_id, digest = (await connection.execute(found)).one()
+            imported = (await connection.execute(found)).one_or_none()
+            if imported is None:
+                raise UnknownImport(import_id)
+            upload_id, digest = imported
             here = import_rows.c.upload_id == upload_id
             scan = await connection.execute(
                 select(import_rows)

@@ -6,6 +6,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from chassis.database import metadata
 
 METADATA = metadata()
+JSON_OR_NULL = JSONB(none_as_null=True)
+"""What is not there is NULL, rather than JSON's own null, which is there."""
 
 orders = Table(
     "orders",
@@ -14,8 +16,8 @@ orders = Table(
     Column("number", BigInteger, Identity(), nullable=False, unique=True),  # order of acceptance, key of the pages
     Column("idempotency_key", Text, unique=True),
     Column("digest", Text),  # of the body; null for an order that did not come through the intake
-    Column("request", JSONB),  # the workflow's input, until it is started: it holds an address and a card token
-    Column("lines", JSONB, nullable=False),
+    Column("request", JSON_OR_NULL),  # the workflow's input, until it is started: it holds an address and a card token
+    Column("lines", JSON_OR_NULL, nullable=False),
     Column("currency", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("reason", Text),
@@ -23,17 +25,17 @@ orders = Table(
     Column("total", BigInteger),
     Column("units", BigInteger),
     Column("parcels", Integer),
-    Column("tracking_numbers", JSONB),
-    Column("decision", JSONB),
+    Column("tracking_numbers", JSON_OR_NULL),
+    Column("decision", JSON_OR_NULL),
     Column("sequence", BigInteger, nullable=False),
-    Column("delivery", JSONB),
+    Column("delivery", JSON_OR_NULL),
     Column("delivery_sequence", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("started_at", DateTime(timezone=True)),
     Column("notified", Boolean, nullable=False, default=False),
     Column("import_id", Text),  # null for an order that a customer placed
-    Column("approval", JSONB),  # when an approver was asked, reminded, and by whom and when it was decided
+    Column("approval", JSON_OR_NULL),  # when an approver was asked, reminded, and by whom and when it was decided
 )
 
 steps = Table(
@@ -77,6 +79,8 @@ import_rows = Table(
     Column("state", Text, nullable=False),
     Column("order_id", Text),  # null in a row that names none, until it is taken
     Column("digest", Text),  # of the order's body
-    Column("request", JSONB),  # the order's workflow's input, until it is taken: it holds an address and a card token
+    Column(
+        "request", JSON_OR_NULL
+    ),  # the order's workflow's input, until it is taken: it holds an address and a card token
     Column("detail", Text),  # what is wrong with a malformed row
 )
