@@ -37,6 +37,7 @@ class FakeDeployment:
     def __init__(self) -> None:
         self.books: dict[str, list[dict[str, Any]]] = {keeper: [] for keeper in KEEPERS}
         self.discrepancies: list[dict[str, Any]] = []
+        self.accounts: list[dict[str, Any]] = []
         self.failures = 0
         self.pages = 0
         self.readings_of_orders = 0
@@ -45,7 +46,11 @@ class FakeDeployment:
     def app(self) -> web.Application:
         app = web.Application()
         app.add_routes([web.get("/{keeper}/audit", self.page), web.get("/inventory/audit/stock", self.shelves)])
+        app.add_routes([web.get("/payments/accounts", self.page_of_accounts)])
         return app
+
+    async def page_of_accounts(self, request: web.Request) -> web.Response:
+        return web.json_response({"items": self.accounts, "next": None})
 
     async def page(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -156,6 +161,14 @@ async def test_an_order_that_came_in_while_books_were_read_is_under_way() -> Non
     async with serve_app(world.app()) as base, aiohttp.ClientSession() as session:
         report = await audit(reader(session, base))
     assert (report.checked, report.in_flight, report.violations) == (1, 1, ())
+
+
+async def test_an_account_that_its_bookings_do_not_come_to_is_a_violation() -> None:
+    world = FakeDeployment()
+    world.accounts = [{"account_id": "C-1", "balance": 5, "ledger": 4, "balanced": False}]
+    async with serve_app(world.app()) as base, aiohttp.ClientSession() as session:
+        report = await audit(reader(session, base))
+    assert [str(each) for each in report.violations] == ["C-1: account: the balance is 5, but its bookings come to 4"]
 
 
 async def test_a_shelf_that_lost_units_is_a_violation() -> None:

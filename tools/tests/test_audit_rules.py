@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from waybill.audit.books import (
+    AccountEntry,
     Books,
     Discrepancy,
     Effect,
@@ -14,7 +15,7 @@ from waybill.audit.books import (
     StockEntry,
     gather,
 )
-from waybill.audit.rules import judge, judge_shelf
+from waybill.audit.rules import judge, judge_account, judge_shelf
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ORDER = OrderEntry("A", "fulfilled", True, None, "EUR", 2500, 2, 1, NOW, notified=True)
@@ -290,3 +291,23 @@ def test_books_are_put_together_by_order_and_newcomers_count_as_under_way() -> N
     assert judge(books[1], NOW).waits_for == "fulfilled"
     assert judge(books[1], NOW).violations == ()
     assert "does not know it, but inventory do" in texts(books[2])[0]
+
+
+def test_an_order_on_store_credit_takes_nothing_from_a_card() -> None:
+    credit = replace(PAYMENT, method="store_credit")
+    without = (BOOKED, TOLD)
+    assert texts(replace(SENT, payment=credit, effects=without)) == []
+    assert texts(replace(SENT, payment=credit)) == ["A: effects: fulfilled for 2500, but the gateway took 2500, not 0"]
+    assert texts(replace(SENT, effects=without)) == ["A: effects: fulfilled for 2500, but the gateway took 0, not 2500"]
+
+
+@pytest.mark.parametrize(
+    ("account", "wrong"),
+    [
+        (AccountEntry("A", 500, 500, balanced=True), 0),
+        (AccountEntry("A", 500, 400, balanced=False), 1),
+        (AccountEntry("A", -1, -1, balanced=True), 1),
+    ],
+)
+def test_an_account_holds_what_its_bookings_come_to_and_is_never_overdrawn(account: AccountEntry, wrong: int) -> None:
+    assert [violation.rule for violation in judge_account(account)] == ["account"] * wrong

@@ -53,6 +53,8 @@ class PaymentEntry:
     ledger: Mapping[str, int]
     """Net amount of each account."""
     balanced: bool
+    method: str = "card"
+    """``card``, which the gateway must know of, or ``store_credit``, of which it must know nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,17 @@ class Discrepancy:
     moved: int
     held: int
     lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEntry:
+    """A store-credit account of payments'. Amounts are minor units."""
+
+    account_id: str
+    balance: int
+    ledger: int
+    """What its bookings come to."""
+    balanced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +154,7 @@ def payment_entry(item: Mapping[str, Any]) -> PaymentEntry:
         refunded=item["refunded"],
         ledger=dict(item["ledger"]),
         balanced=item["balanced"],
+        method=item["method"],
     )
 
 
@@ -159,6 +173,11 @@ def effects_of(item: Mapping[str, Any]) -> tuple[Effect, ...]:
         Effect(effect["provider"], effect["kind"], effect["key"], effect["amount"], effect["requests"])
         for effect in item["effects"]
     )
+
+
+def account_entry(item: Mapping[str, Any]) -> AccountEntry:
+    """From an item of payments' ``/accounts``."""
+    return AccountEntry(item["account_id"], item["balance"], item["ledger"], item["balanced"])
 
 
 def discrepancy(item: Mapping[str, Any]) -> Discrepancy:

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from waybill.audit import books
-from waybill.audit.books import Books, BooksError, Discrepancy
+from waybill.audit.books import AccountEntry, Books, BooksError, Discrepancy
 
 KEEPERS = ("orchestrator", "inventory", "payments", "shipping", "sandbox")
 """Who keeps books."""
@@ -27,6 +27,7 @@ class Reading:
 
     books: list[Books]
     shelves: list[Discrepancy]
+    accounts: list[AccountEntry]
 
 
 class Reader:
@@ -67,12 +68,13 @@ class Reader:
         """
         try:
             orders = [books.order_entry(item) for item in await self._items("orchestrator")]
-            stock, payments, shipments, effects, shelves = await asyncio.gather(
+            stock, payments, shipments, effects, shelves, accounts = await asyncio.gather(
                 self._items("inventory"),
                 self._items("payments"),
                 self._items("shipping"),
                 self._items("sandbox"),
                 self._ask("inventory", "/audit/stock", {}),
+                self._items("payments", "/accounts"),
             )
             heard = {item["order_id"] for items in (stock, payments, shipments, effects) for item in items}
             newer = []
@@ -86,15 +88,19 @@ class Reader:
                 effects={item["order_id"]: books.effects_of(item) for item in effects},
                 newer=newer,
             )
-            return Reading(gathered, [books.discrepancy(item) for item in shelves["discrepancies"]])
+            return Reading(
+                gathered,
+                [books.discrepancy(item) for item in shelves["discrepancies"]],
+                [books.account_entry(item) for item in accounts],
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise BooksError(f"books are not in the form that the audit knows: {error!r}") from error
 
-    async def _items(self, keeper: str) -> list[dict[str, Any]]:
+    async def _items(self, keeper: str, path: str = "/audit") -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         after: str | None = ""
         while after is not None:
-            page = await self._ask(keeper, "/audit", {"after": after, "limit": str(PAGE)})
+            page = await self._ask(keeper, path, {"after": after, "limit": str(PAGE)})
             items += page["items"]
             after = page["next"]
         return items

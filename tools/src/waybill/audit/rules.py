@@ -5,7 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from waybill.audit.books import Books, Discrepancy, Effect, OrderEntry, PaymentEntry, ShipmentEntry, StockEntry
+from waybill.audit.books import (
+    AccountEntry,
+    Books,
+    Discrepancy,
+    Effect,
+    OrderEntry,
+    PaymentEntry,
+    ShipmentEntry,
+    StockEntry,
+)
 
 SENT = frozenset({"fulfilled", "partially_fulfilled"})
 """Statuses of an order whose goods are on their way and paid."""
@@ -28,7 +37,7 @@ class Violation:
 
     order_id: str
     rule: str
-    """One word: order, stock, payment, shipment, effects, message, or stuck."""
+    """One word: order, stock, payment, shipment, effects, message, account, or stuck."""
     text: str
 
     def __str__(self) -> str:
@@ -84,6 +93,15 @@ def judge_shelf(shelf: Discrepancy) -> Violation:
     return Violation(f"{shelf.sku} in {shelf.warehouse}", "stock", text)
 
 
+def judge_account(account: AccountEntry) -> Iterator[Violation]:
+    """What is wrong with a store-credit account."""
+    if account.balance < 0:
+        yield Violation(account.account_id, "account", f"the balance is {account.balance}")
+    if not account.balanced or account.ledger != account.balance:
+        text = f"the balance is {account.balance}, but its bookings come to {account.ledger}"
+        yield Violation(account.account_id, "account", text)
+
+
 Found = Iterator[tuple[str, str]]
 
 
@@ -123,8 +141,9 @@ def _sent(order: OrderEntry, books: Books) -> Found:
     yield from _payment_sent(order, books.payment)
     yield from _shipment_sent(order, books.shipment)
     taken, aside = _net(books.effects, "capture", "refund"), _net(books.effects, "authorisation", "void", "capture")
-    if taken != (order.total or 0):
-        yield "effects", f"{order.status} for {order.total}, but the gateway took {taken}"
+    due = (order.total or 0) if books.payment is None or books.payment.method == "card" else 0
+    if taken != due:
+        yield "effects", f"{order.status} for {order.total}, but the gateway took {taken}, not {due}"
     if aside != 0:
         yield "effects", f"{order.status}, but the gateway still holds {aside} of an authorisation"
     if (live := sum(_live_bookings(books.effects).values())) != order.parcels:

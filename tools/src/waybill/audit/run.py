@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from waybill.audit.reading import Reader
-from waybill.audit.rules import STUCK_AFTER, Verdict, Violation, judge, judge_shelf
+from waybill.audit.rules import STUCK_AFTER, Verdict, Violation, judge, judge_account, judge_shelf
 
 PAUSE_SECONDS = 0.5
 """Between two readings."""
@@ -58,6 +58,7 @@ async def audit(reader: Reader, *, wait_seconds: float | None = None, stuck_afte
         await asyncio.sleep(PAUSE_SECONDS)
     found = [violation for verdict in verdicts for violation in verdict.violations]
     found += [judge_shelf(shelf) for shelf in reading.shelves]
+    found += [violation for account in reading.accounts for violation in judge_account(account)]
     if wait_seconds is not None:
         found += _overdue(under_way, wait_seconds)
     return Report(len(verdicts), len(under_way), tuple(found))

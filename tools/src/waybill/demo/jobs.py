@@ -66,16 +66,16 @@ class Jobs:
     """One run of all jobs."""
 
     def __init__(
-        self, shop: Shop, imports: Imports, client: Client, folder: Path, run: str, told: Callable[[Job], None]
+        self, run: str, *, shop: Shop, imports: Imports, client: Client, folder: Path, told: Callable[[Job], None]
     ) -> None:
         """Prepare.
 
         Args:
+            run: Unique to this run.
             shop: The services.
             imports: Their imports.
             client: Of Temporal, for the schedules.
             folder: For the files that are imported.
-            run: Unique to this run.
             told: Told of each job that has ended.
         """
         self._shop = shop
@@ -88,12 +88,8 @@ class Jobs:
 
     async def beside_the_orders(self) -> None:
         """Those that need nothing of the sample orders."""
-        await asyncio.gather(
-            self._list_then_stocktake(),
-            self._do(
-                "orders import", f"completed: 1 duplicate, {IMPORTED} fulfilled, 1 malformed", self._import_orders
-            ),
-        )
+        imported = f"completed: 1 duplicate, {IMPORTED} fulfilled, 1 malformed"
+        await asyncio.gather(self._list_then_stocktake(), self._do("orders import", imported, self._import_orders))
 
     async def after_the_orders(self) -> None:
         """Those that work on what the sample orders left."""
@@ -111,7 +107,7 @@ class Jobs:
             async with asyncio.timeout(JOB_SECONDS):
                 job.actual = await work()
         except (ShopError, ImportsError, SchedulesError, TimeoutError) as error:
-            job.actual = f"unfinished: {error or 'it took too long'}"
+            job.actual = f"unfinished: {str(error) or 'it took too long'}"
         job.seconds = time.monotonic() - began
         self._told(job)
 
@@ -165,7 +161,7 @@ class Jobs:
         await self._shop.ask_to("shipping", "/pick-waves", wave, {202})
         document = await self._until_over("shipping", f"/pick-waves/{wave['wave_id']}")
         result = document["result"] or {}
-        whole = result.get("tasks", 0) > 0 and result.get("tasks") == result.get("picked", 0) + result.get("skipped", 0)
+        whole = 0 < result.get("total", 0) == result.get("picked", 0) + result.get("skipped", 0)
         return f"{document['status']}: {'every parcel picked once' if whole else result}"
 
     async def _store_credit(self) -> str:
@@ -188,9 +184,10 @@ class Jobs:
     async def _report(self) -> str:
         """The daily report, which is due at nine, is asked for now."""
         await schedules.trigger(self._client, "daily-sales-report")
-        while not (await self._shop.look("orchestrator", "/reports/sales"))["items"]:
+        while True:
+            if (await self._shop.look("orchestrator", "/reports/sales"))["items"]:
+                return "stored"
             await asyncio.sleep(LOOK_SECONDS)
-        return "stored"
 
     async def _until_over(self, service: str, path: str) -> dict[str, Any]:
         while True:

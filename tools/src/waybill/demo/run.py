@@ -115,7 +115,7 @@ async def _work(stack: Stack, screen: Screen, options: Options, result: _Result,
         board.rows = day.rows
         client = await Client.connect(stack.urls["temporal"], namespace=NAMESPACE)
         imports = Imports(session, stack.urls, stack.operator_token)
-        jobs = Jobs(shop, imports, client, stack.directory, run, board.told)
+        jobs = Jobs(run, shop=shop, imports=imports, client=client, folder=stack.directory, told=board.told)
         with board:
             await asyncio.gather(day.run(), jobs.beside_the_orders())
             await jobs.after_the_orders()
@@ -167,11 +167,12 @@ def conclude(screen: Screen, rows: list[Row], jobs: list[Job], found: Report, re
     for job in failed:
         screen.say(f"{job.name}: expected {job.expected}, but {job.actual}", style="bold red")
     good = not wrong and not failed and not found.violations
+    right = f"{len(rows) - len(wrong)} of {len(rows)} orders"
+    if jobs:
+        right += f" and {len(jobs) - len(failed)} of {len(jobs)} jobs"
     screen.say(
-        f"{len(rows) - len(wrong)} of {len(rows)} orders and {len(jobs) - len(failed)} of {len(jobs)} jobs ended as they"
-        f" should; the audit checked {found.checked} orders"
-        f" and found {len(found.violations) or 'no'} violation{'' if len(found.violations) == 1 else 's'}."
-        f" Report: {report}",
+        f"{right} ended as they should; the audit checked {found.checked} orders and found"
+        f" {len(found.violations) or 'no'} violation{'' if len(found.violations) == 1 else 's'}. Report: {report}",
         style="bold green" if good else "bold red",
     )
     return 0 if good else 1
