@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from chassis.testing.waiting import eventually
 from waybill.audit.reading import Reader
-from waybill.audit.rules import Violation, judge, judge_shelf
+from waybill.audit.rules import Violation, judge, judge_account, judge_shelf
 from waybill.stack import SERVICES, Stack
 from waybill.stack.spec import State
 
@@ -88,7 +88,7 @@ class World:
     def body(
         self, skus: Mapping[str, int] | str, *, card: str = "tok_ok", postcode: str = "1011AB", **extra: Any
     ) -> dict[str, Any]:
-        """The body of an order with an id of its own, remembered for the audit."""
+        """The body of an order with an id of its own, remembered for the audit. An empty card is none."""
         order_id = f"e2e-{uuid.uuid4().hex[:16]}"
         self.placed.append(order_id)
         quantities = {skus: 1} if isinstance(skus, str) else skus
@@ -96,7 +96,7 @@ class World:
             "order_id": order_id,
             "currency": "EUR",
             "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in quantities.items()],
-            "card_token": card,
+            **({"card_token": card} if card else {}),
             "address": {
                 "name": "Eve Tester",
                 "street": "1 Canal Street",
@@ -311,6 +311,7 @@ class World:
             assert not waiting, waiting
             found.extend(violation for verdict in verdicts for violation in verdict.violations)
             found.extend(judge_shelf(shelf) for shelf in reading.shelves)
+            found.extend(violation for account in reading.accounts for violation in judge_account(account))
             return True
 
         await eventually(judged, timeout=PATIENCE_SECONDS)
