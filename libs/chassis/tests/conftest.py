@@ -19,6 +19,8 @@ from chassis.testing.ports import free_ports
 from chassis.testing.postgres import PostgresServer, create_database
 from chassis.testing.waiting import eventually
 
+PATIENCE_SECONDS = 90
+"""Ten processes that start at once take their time on a machine that does other things too."""
 PROGRAMS = Path(__file__).parent / "programs"
 
 
@@ -49,7 +51,7 @@ class Tiny:
         async def answered() -> bool:
             return (await self.get(path))[0] == status
 
-        await eventually(answered)
+        await eventually(answered, timeout=PATIENCE_SECONDS)
         return (await self.get(path))[1]
 
     async def until_logged(self, word: str) -> None:

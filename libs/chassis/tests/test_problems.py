@@ -1,4 +1,6 @@
+import asyncio
 import json
+import socket
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -101,10 +103,22 @@ async def test_a_body_that_fits_is_read(client: aiohttp.ClientSession) -> None:
         '{"lines": []}'.encode("utf-16"),
         "[" * 900,
         "9" * 990 + "}",
+        '{"lines": [{"sku": "a", "quantity": 1, "quantity": 2}]}',
     ],
 )
 async def test_400_for_what_is_no_json(client: aiohttp.ClientSession, body: str | bytes) -> None:
     assert (await problem(await post(client, body), 400))["title"] == "Malformed JSON"
+
+
+async def test_400_for_a_body_that_is_not_encoded_as_it_says(client: aiohttp.ClientSession) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    # aiohttp's client would encode the body itself.
+    with socket.create_connection(("127.0.0.1", int(str(client._base_url).rpartition(":")[2].strip("/")))) as plain:
+        lines = ["POST /echo HTTP/1.1", "Host: here", *(f"{name}: {value}" for name, value in headers.items())]
+        plain.sendall("\r\n".join([*lines, "Content-Length: 4", "Connection: close", "", "nope"]).encode())
+        answer = await asyncio.to_thread(lambda: plain.makefile("rb").read())
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
 
 
 async def test_400_for_numbers_too_long_and_nesting_too_deep() -> None:

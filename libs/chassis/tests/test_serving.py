@@ -243,3 +243,23 @@ async def test_schedules_cannot_be_applied_where_temporal_is_not(launch: Launch)
     applying = await launch("schedules", TEMPORAL_ADDRESS=f"127.0.0.1:{nobody}")
     assert await applying.process.wait() == 1
     assert applying.log.read_text().startswith("Temporal does not take the schedules: ")
+
+
+async def test_an_http_server_that_ends_unasked_takes_the_process_with_it(launch: Launch) -> None:
+    tiny = await launch(TINY_BACKGROUND="closes the server")
+    assert await tiny.process.wait() == 1, tiny.log.read_text()
+    assert "the HTTP server ended unasked" in [line["event"] for line in tiny.lines()]
+
+
+async def test_what_is_tried_again_and_again_in_a_workflow_task_does_not_hold_up_the_end(
+    launch: Launch, dev_server: WorkflowEnvironment
+) -> None:
+    tiny = await launch(TINY_DRAIN_SECONDS="1")
+    await tiny.until(200)
+    handle = await dev_server.client.start_workflow("tiny.Insist", id=f"insist:{uuid.uuid4()}", task_queue=tiny.queue)
+    await tiny.until_logged("failing")
+    tiny.process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(30):
+        assert await tiny.process.wait() == 1, tiny.log.read_text()
+    assert "the worker has not ended 3 s after its drain of 1 s" in [line["event"] for line in tiny.lines()]
+    await handle.terminate()

@@ -113,9 +113,12 @@ async def read_json(request: web.Request, model: type[ModelT]) -> ModelT:
     """
     if request.content_type != "application/json":
         raise Problem(415, "Unsupported Media Type", "The body must be application/json.")
-    raw = await request.read()
     try:
-        json.loads(raw, parse_constant=_no_constant)
+        raw = await request.read()
+    except web.RequestPayloadError as error:  # such as gzip that is none
+        raise Problem(400, "Broken Body", "The body did not arrive whole, or is not encoded as it says.") from error
+    try:
+        json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as error:
         raise _malformed(error) from error
     try:
@@ -132,6 +135,15 @@ def _malformed(why: object) -> Problem:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _once_each(members: list[tuple[str, Any]]) -> None:
+    """RFC 8259 leaves open which of two members of one name counts, so whoever sends two cannot mean either."""
+    seen: set[str] = set()
+    for name, _ in members:
+        if name in seen:
+            raise ValueError(f"the member {name[:40]!r} is there twice")
+        seen.add(name)
 
 
 def invalid(error: ValidationError) -> Problem:

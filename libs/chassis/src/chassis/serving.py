@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from aiohttp import web
 from temporalio import activity, workflow
@@ -29,6 +29,10 @@ from chassis.schedules import apply as apply_schedules
 from chassis.settings import EXIT_WRONG_SETTINGS, ServiceSettings, WrongSettings, load
 
 logger = logging.getLogger(__name__)
+
+DRAIN_MARGIN = 3
+"""Seconds after the drain within which the worker must have ended. What holds it longer, such as a short write that is
+tried again and again while the database is away, is left to whoever takes over."""
 
 Background = Callable[[Connection], Coroutine[Any, Any, None]]
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
@@ -101,6 +105,10 @@ class Service:
             app[telemetry.METRICS] = metrics
             app.add_routes([web.get("/metrics", telemetry.metrics_handler)])
         return app
+
+
+class DrainOverdue(Exception):  # noqa: N818 - it names a state
+    """The worker does not end. Nothing is lost: what it still does is done again elsewhere."""
 
 
 Compose = Callable[[SettingsT, Connection], Service]
@@ -186,23 +194,36 @@ async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) ->
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        # What aiohttp's own site does, but with the server in hand: nothing else would tell that it ended.
+        server = await asyncio.get_running_loop().create_server(
+            cast(web.Server, runner.server), settings.host, settings.port
+        )
     except OSError as error:
         logger.error(  # noqa: TRY400 - one clear line, no trace
             "cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror
         )
         return 1
     logger.info("HTTP is up on %s:%d", settings.host, settings.port)
+    listening = asyncio.create_task(server.serve_forever(), name="HTTP")
     try:
-        return await _until_stopped(service, app[health.HEALTH], stop)
+        return await _until_stopped(service, app[health.HEALTH], stop, listening)
+    except DrainOverdue as overdue:
+        logger.error("%s", overdue)  # noqa: TRY400 - one clear line, no trace
+        # The loop cannot be closed while the worker holds on to it.
+        exit_now(1)
     finally:
+        server.close()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
         await runner.cleanup()
         for client in service.clients:
             await client.close()
         await service.database.close()
 
 
-async def _until_stopped(service: Service, state: health.Health, stop: asyncio.Event) -> int:
+async def _until_stopped(
+    service: Service, state: health.Health, stop: asyncio.Event, listening: "asyncio.Task[None]"
+) -> int:
     """Work until asked to stop.
 
     Returns:
@@ -210,17 +231,21 @@ async def _until_stopped(service: Service, state: health.Health, stop: asyncio.E
     """
     work = asyncio.create_task(_work(service, state, stop))
     asked = asyncio.create_task(stop.wait())
-    await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
-    if not stop.is_set():
+    await asyncio.wait({work, asked, listening}, return_when=asyncio.FIRST_COMPLETED)
+    unasked = not stop.is_set()
+    if unasked and work.done():
         asked.cancel()
         work.result()  # raises what ended it
         logger.error("the worker ended unasked")
         return 1
+    if unasked:
+        logger.error("the HTTP server ended unasked")
+        stop.set()
     state.draining = True
     logger.info("draining")
     await work
     logger.info("drained")
-    return 0
+    return 1 if unasked else 0
 
 
 async def _work(service: Service, state: health.Health, stop: asyncio.Event) -> None:
@@ -250,8 +275,21 @@ async def _work(service: Service, state: health.Health, stop: asyncio.Event) -> 
             part.cancel()
         await asyncio.gather(*parts, return_exceptions=True)
         if not running.done():
-            await worker.shutdown()
+            await _drain(worker, service.settings.drain_seconds)
         await running
+
+
+async def _drain(worker: Worker, seconds: float) -> None:
+    """Let the worker finish what it has, within the drain.
+
+    Raises:
+        DrainOverdue: If it does not end.
+    """
+    ending = asyncio.create_task(worker.shutdown())
+    _, overdue = await asyncio.wait({ending}, timeout=seconds + DRAIN_MARGIN)
+    if overdue:
+        raise DrainOverdue(f"the worker has not ended {DRAIN_MARGIN} s after its drain of {seconds:g} s")
+    ending.result()
 
 
 async def _prepare(service: Service, state: health.Health) -> Client:

@@ -25,6 +25,15 @@ class Run:
         return errand.times
 
 
+@workflow.defn(name="tiny.Insist")
+class Insist:
+    """Makes a short write that fails, and is tried again in the same workflow task, for as long as it takes."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_local_activity("tiny.fail", start_to_close_timeout=timedelta(seconds=1))
+
+
 @workflow.defn(name="tiny.Listen")
 class Listen:
     """Ends when it has heard a word."""

@@ -1,6 +1,7 @@
 """Composition root of the tiny service, and the rest of it."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from chassis.schedules import ServiceSchedule
 from chassis.serving import Service
 from chassis.settings import ServiceSettings, env
 
-from .flows import Errand, Listen, Run
+from .flows import Errand, Insist, Listen, Run
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Settings(ServiceSettings):
     worker: str = "lives"
     """What the worker does: lives, dies."""
     background: str = "forever"
-    """What the task beside the worker does: forever, dies, returns."""
+    """What the task beside the worker does: forever, dies, returns, closes the server."""
     sizes: list[int] = Field(default=[1])
     """A setting in JSON."""
 
@@ -52,6 +53,13 @@ async def write(errand: Errand) -> None:
     while not path.with_suffix(".go").exists():  # noqa: ASYNC110 - the leave comes from another process
         await asyncio.sleep(0.02)
     append(path, "end")
+
+
+@activity.defn(name="tiny.fail")
+async def fail() -> None:
+    """What a database that is away does to a write."""
+    activity.logger.info("failing")
+    raise ConnectionError("nobody is there")
 
 
 def append(path: Path, line: str) -> None:
@@ -76,6 +84,10 @@ def compose(settings: Settings, connection: Connection) -> Service:
             return web.json_response({"notes": await rows.scalar(text("SELECT count(*) FROM notes"))})
 
     async def beside(_: Connection) -> None:
+        if settings.background == "closes the server":
+            [server] = [each for each in gc.get_objects() if isinstance(each, asyncio.base_events.Server)]
+            server.close()
+            await asyncio.Event().wait()
         if settings.background == "dies":
             raise RuntimeError("the task beside the worker died")
         if settings.background == "forever":
@@ -88,8 +100,8 @@ def compose(settings: Settings, connection: Connection) -> Service:
         database=database,
         migrations="tiny.migrations",
         task_queue=settings.task_queue,
-        workflows=[Run, Listen],
-        activities=[write],
+        workflows=[Run, Listen, Insist],
+        activities=[write, fail],
         worker_options={"plugins": [SimplePlugin("deadly", run_context=dying)]} if settings.worker == "dies" else {},
         routes=[web.get("/notes", count)],
         background=[beside],
