@@ -5,15 +5,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import text
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
 
+from chassis import health
 from chassis.connection import Connection
 from chassis.database import Database
 from chassis.serving import Service
+from chassis.testing.serving import serve_app
 from inventory.books import Books, Receipt, Receiving
 from inventory.settings import Settings
 from inventory.store import Store
@@ -85,10 +89,29 @@ async def service(database: Database) -> AsyncIterator[Service]:
         import_chunk_rows=10,
         import_concurrency=2,
         intake_seconds=0.05,
+        stocktake_lease_seconds=2,
     )
     service = compose(settings, Connection("inventory"))
     yield service
     await service.database.close()
+
+
+@pytest_asyncio.fixture
+async def client(dev_server: WorkflowEnvironment, service: Service) -> AsyncIterator[Client]:
+    """A client of a real server on which inventory's worker runs."""
+    service.connection.use(dev_server.client)
+    async with service.worker(dev_server.client):
+        yield dev_server.client
+
+
+@pytest_asyncio.fixture
+async def http(service: Service) -> AsyncIterator[aiohttp.ClientSession]:
+    """An operator's HTTP client of inventory's surface."""
+    app = service.app()
+    app[health.HEALTH].storing = True
+    token = {"Authorization": "Bearer operator-token"}
+    async with serve_app(app) as url, aiohttp.ClientSession(url, headers=token) as session:
+        yield session
 
 
 @pytest.fixture

@@ -1,30 +1,18 @@
 import io
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from yarl import URL
 
-from chassis import health
-from chassis.serving import Service
-from chassis.testing.serving import serve_app
 from inventory.contract import Line, ReserveRequest
 from inventory.store import Store
 
 Stocked = Callable[..., Awaitable[str]]
 OPERATOR = {"Authorization": "Bearer operator-token"}
-
-
-@pytest_asyncio.fixture
-async def http(service: Service) -> AsyncIterator[aiohttp.ClientSession]:
-    app = service.app()
-    app[health.HEALTH].storing = True
-    async with serve_app(app) as url, aiohttp.ClientSession(url, headers=OPERATOR) as session:
-        yield session
 
 
 def new() -> str:

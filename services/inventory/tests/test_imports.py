@@ -6,7 +6,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from sqlalchemy import text
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
@@ -14,11 +13,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from yarl import URL
 
-from chassis import health
 from chassis.database import Database
 from chassis.progress import Progress
 from chassis.serving import Service
-from chassis.testing.serving import serve_app
 from chassis.testing.waiting import eventually
 from inventory import contract, jobs
 from inventory.applying import Applier
@@ -36,24 +33,7 @@ from inventory.workflows.import_catalogue import ImportCatalogue
 Stocked = Callable[..., Awaitable[str]]
 Shelf = Callable[[str], Awaitable[dict[str, tuple[int, int]]]]
 Record = Callable[[WorkflowHandle[Any, Any], str], Awaitable[None]]
-OPERATOR = {"Authorization": "Bearer operator-token"}
 HEADER = "sku,weight,currency,price,warehouse,quantity"
-
-
-@pytest_asyncio.fixture
-async def client(dev_server: WorkflowEnvironment, service: Service) -> AsyncIterator[Client]:
-    """A client of a real server on which inventory's worker runs."""
-    service.connection.use(dev_server.client)
-    async with service.worker(dev_server.client):
-        yield dev_server.client
-
-
-@pytest_asyncio.fixture
-async def http(service: Service) -> AsyncIterator[aiohttp.ClientSession]:
-    app = service.app()
-    app[health.HEALTH].storing = True
-    async with serve_app(app) as url, aiohttp.ClientSession(url, headers=OPERATOR) as session:
-        yield session
 
 
 @pytest.fixture
@@ -459,31 +439,44 @@ async def test_an_import_of_nothing_fails_and_says_why(client: Client) -> None:
 async def test_a_cancelled_import_stops_between_chunks_and_what_is_applied_stays(
     client: Client, http: aiohttp.ClientSession, stocked: Stocked, database: Database, books: Books, record: Record
 ) -> None:
-    blocked = await stocked(east=1)
-    lines = [line(new(), 1) for _ in range(100)]
-    lines[14] = line(blocked, 7)  # in the second chunk of the first partition
+    blocked = await stocked(east=1, west=1)
+    lines = [line(new(), 1) for _ in range(200)]
+    # In the second chunks of the first two partitions, which are all that may run at a time.
+    lines[14], lines[54] = line(blocked, 7), line(blocked, 7, warehouse="west")
     async with database.engine.connect() as other, other.begin() as transaction:
         await other.execute(text("SELECT 1 FROM stock WHERE sku = :sku FOR UPDATE"), {"sku": blocked})
         import_id = await upload(http, listed(lines))
 
         async def waits() -> bool:
-            return await count(database, "SELECT count(*) FROM pg_locks WHERE NOT granted") > 0
+            query = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            return await count(database, query) == 2
 
         await eventually(waits)
+        handle = client.get_workflow_handle(jobs.import_id_of(import_id))
         progress = await client.get_workflow_handle(jobs.import_id_of(import_id)).query(ImportCatalogue.progress)
-        assert (progress.phase, progress.total) == ("applying", 100)
-        assert 0 <= progress.done < 100
-        assert (await document(http, import_id))["progress"]["done"] < 100
+        assert (progress.phase, progress.total) == ("applying", 200)
+        assert 0 <= progress.done <= 80
+        assert (await document(http, import_id))["progress"]["done"] <= 80
         async with http.post(f"/imports/{import_id}/cancel") as answer:
             assert answer.status == 202
+
+        async def passed_on() -> bool:
+            events = [event async for event in handle.fetch_history_events()]
+            return any(
+                event.HasField("request_cancel_external_workflow_execution_initiated_event_attributes")
+                for event in events
+            )
+
+        await eventually(passed_on)
         await transaction.rollback()
     result = await ended(http, import_id, "cancelled")
-    assert result["applied"] + result["skipped"] == 100
-    assert result["skipped"] > 0
+    assert result["applied"] + result["skipped"] == 200
+    assert result["skipped"] >= 120
     assert await movements(database, import_id) == result["applied"]
     assert await books.discrepancies() == []
     assert await count(database, "SELECT count(*) FROM import_rows") == 0
-    handle = client.get_workflow_handle(jobs.import_id_of(import_id))
     with pytest.raises(WorkflowFailureError):
         await handle.result()
     assert (await handle.describe()).status == WorkflowExecutionStatus.CANCELED

@@ -16,6 +16,7 @@ from chassis.testing.waiting import eventually
 from inventory import contract, jobs
 from inventory.books import Books
 from inventory.contract import Line, ReserveRequest
+from inventory.counting import CountingStore
 from inventory.imports import ImportStore
 
 Stocked = Callable[..., Awaitable[str]]
@@ -104,7 +105,7 @@ async def test_a_program_killed_in_the_middle_of_a_chunk_changes_no_result(
                 import_id = (await answer.json())["import_id"]
 
             async def waits() -> bool:
-                query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+                query = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
                 async with database.engine.connect() as connection:
                     return bool((await connection.execute(query)).scalar_one() > 0)
 
@@ -129,4 +130,39 @@ async def test_a_program_killed_in_the_middle_of_a_chunk_changes_no_result(
     async with database.engine.connect() as connection:
         # The list's first row says that there is nothing, which needs no movement.
         assert (await connection.execute(query)).one() == (99, 99)
+    assert await books.discrepancies() == []
+
+
+async def test_a_program_killed_in_the_middle_of_a_count_changes_no_result(
+    dev_server: WorkflowEnvironment, database: Database, stocked: Stocked, service: Service, books: Books
+) -> None:
+    warehouse = f"w-{uuid.uuid4().hex}"
+    sku = await stocked(**{warehouse: 9})
+    [port] = free_ports(1)
+    process = await program(dev_server, database, port)
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=OPERATOR) as http:
+            await until_ready(http)
+            async with http.post("/stocktakes", json={"warehouses": [warehouse]}) as answer:
+                round_id = (await answer.json())["round_id"]
+
+            async def counts() -> bool:
+                body = {"counts": [{"sku": sku, "quantity": 7}]}
+                async with http.post(f"/stocktakes/{warehouse}/counts", json=body) as answer:
+                    return answer.status == 200
+
+            await eventually(counts)
+            process.kill()
+            await process.wait()
+    finally:
+        await end(process, dev_server, service)
+    await CountingStore(database.engine).write(warehouse, {}, complete=True)
+    handle = dev_server.client.get_workflow_handle(jobs.round_workflow_id(round_id), result_type=jobs.RoundResult)
+    async with service.worker(dev_server.client):
+        await dev_server.client.get_workflow_handle(jobs.stocktake_workflow_id(warehouse)).signal(jobs.SHEET_COMPLETE)
+        [counted] = (await handle.result()).warehouses
+    assert (counted.status, counted.counted, counted.units) == (jobs.CountStatus.COUNTED, 1, -2)
+    product = await books.product(sku)
+    assert product is not None
+    assert product["warehouses"] == [{"warehouse": warehouse, "on_hand": 7, "held": 0, "free": 7}]
     assert await books.discrepancies() == []

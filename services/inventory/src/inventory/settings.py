@@ -31,6 +31,11 @@ class Settings(ServiceSettings):
     """Lines of one transaction of an import, which locks their stock rows for its length, and orders wait for it."""
     import_concurrency: int = Field(default=4, ge=1, le=100)
     """Partitions of one import that run at the same time."""
+    stocktake_lease_seconds: int = Field(default=900, ge=1, le=86400)
+    """For how long a warehouse is closed to new reservations at a time. Its stocktake prolongs that while it runs; if
+    the stocktake dies the warehouse opens again when the time is over."""
+    stocktake_deadline_seconds: int = Field(default=8 * 3600, ge=1, le=7 * 24 * 3600)
+    """How long a counting may take where the round does not say. What was counted by then is corrected."""
     intake_seconds: float = Field(default=1, gt=0, le=60)
     """How often accepted imports and stocktakes are looked for whose workflow is not started."""
     start_seconds: float = Field(default=3, gt=0, le=30)

@@ -2,22 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Update, func, insert, select, tuple_, update
+from sqlalchemy import Update, exists, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inventory.allocation import Pick
-from inventory.tables import MovementKind, hold_lines, movements, stock
+from inventory.tables import MovementKind, closures, hold_lines, movements, stock
 
 
 async def lock_free(connection: AsyncConnection, skus: Iterable[str]) -> dict[tuple[str, str], int]:
-    """Lock all stock of some SKUs.
+    """Lock the stock of some SKUs in all warehouses that are open to new reservations.
 
     Returns:
         Units that nobody holds, by SKU and warehouse.
     """
+    closed = exists().where(closures.c.warehouse == stock.c.warehouse, closures.c.closed_until > func.clock_timestamp())
     rows = (
         select(stock.c.sku, stock.c.warehouse, stock.c.on_hand - stock.c.held)
-        .where(stock.c.sku.in_(list(skus)))
+        .where(stock.c.sku.in_(list(skus)), ~closed)
         .order_by(stock.c.sku, stock.c.warehouse)
         .with_for_update()
     )

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -48,6 +49,8 @@ class MovementKind(StrEnum):
     """A commit was undone; the reference is the order's id."""
     IMPORT = "import"
     """A supplier's list says that there are more units, or fewer; the reference names the import and the line."""
+    STOCKTAKE = "stocktake"
+    """A count found more units, or fewer; the reference names the stocktake."""
 
 
 metadata = database.metadata()
@@ -91,7 +94,7 @@ movements = Table(
     Column(
         "kind",
         Text,
-        CheckConstraint("kind IN ('receipt', 'commit', 'put_back', 'import')", name="kind"),
+        CheckConstraint("kind IN ('receipt', 'commit', 'put_back', 'import', 'stocktake')", name="kind"),
         nullable=False,
     ),
     Column("reference", _NAME, nullable=False),
@@ -100,7 +103,8 @@ movements = Table(
     Column("quantity", BigInteger, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     CheckConstraint(
-        "CASE kind WHEN 'commit' THEN quantity < 0 WHEN 'import' THEN quantity <> 0 ELSE quantity > 0 END",
+        "CASE kind WHEN 'commit' THEN quantity < 0 WHEN 'import' THEN quantity <> 0"
+        " WHEN 'stocktake' THEN quantity <> 0 ELSE quantity > 0 END",
         name="quantity",
     ),
     UniqueConstraint("reference", "kind", "sku", "warehouse", name="movements_once"),
@@ -224,3 +228,57 @@ import_rejections = Table(
     Column("attempts", Integer, nullable=False),
 )
 """The lines that were not applied, and why."""
+
+closures = Table(
+    "closures",
+    metadata,
+    Column("warehouse", _NAME, primary_key=True),
+    Column("stocktake", _NAME, nullable=False),
+    Column("closed_until", DateTime(timezone=True), nullable=False),
+)
+"""Warehouses that are closed to new reservations, and for which stocktake. A lease: past its end they are open."""
+
+stocktakes = Table(
+    "stocktakes",
+    metadata,
+    Column("stocktake", _NAME, primary_key=True),
+    Column("round_id", _NAME, nullable=False),
+    Column("warehouse", _NAME, nullable=False),
+    Column("complete", Boolean, nullable=False, server_default=text("false")),
+    Column("result", JSONB(none_as_null=True)),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("finished_at", DateTime(timezone=True)),
+    Index("stocktakes_by_round", "round_id"),
+)
+"""One row for each warehouse that a round counted itself. With a result it takes no more counts."""
+
+stocktake_counts = Table(
+    "stocktake_counts",
+    metadata,
+    Column("stocktake", _NAME, ForeignKey("stocktakes.stocktake"), primary_key=True),
+    Column("sku", _NAME, ForeignKey("products.sku"), primary_key=True),
+    Column("counted", BigInteger, CheckConstraint("counted >= 0", name="counted"), nullable=False),
+    Column("on_hand", BigInteger, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+)
+"""The count sheet: what was counted, and what the books said then. Goods go out meanwhile; the difference stays."""
+
+stocktake_rounds = Table(
+    "stocktake_rounds",
+    metadata,
+    Column("round_id", _NAME, primary_key=True),
+    Column("request", JSONB, nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('accepted', 'running', 'completed', 'cancelled')", name="state"),
+        nullable=False,
+        server_default=text("'accepted'"),
+    ),
+    Column("result", JSONB(none_as_null=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("started_at", DateTime(timezone=True)),
+    Column("finished_at", DateTime(timezone=True)),
+    Index("stocktake_rounds_waiting", "created_at", postgresql_where=text("started_at IS NULL")),
+)
+"""One row a round, kept for ever."""

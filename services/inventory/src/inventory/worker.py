@@ -3,18 +3,18 @@
 from chassis.connection import Connection
 from chassis.database import Database
 from chassis.serving import Service
-from inventory import api, contract
+from inventory import contract
 from inventory.activities import Activities
 from inventory.applying import Applier
-from inventory.books import Books
+from inventory.counting import CountingStore
 from inventory.import_activities import ImportActivities
 from inventory.imports import ImportStore
-from inventory.imports_api import ImportsApi
-from inventory.intake import Intake
+from inventory.rounds import RoundStore
 from inventory.schedules import schedules
 from inventory.settings import Settings
-from inventory.staging import Staging
+from inventory.stocktake_activities import StocktakeActivities
 from inventory.store import Store
+from inventory.surface import surface
 from inventory.workflows.registered import WORKFLOWS
 
 
@@ -22,8 +22,9 @@ def compose(settings: Settings, connection: Connection) -> Service:
     """Put inventory together."""
     database = Database(settings.database_url, pool_size=settings.database_pool)
     engine = database.engine
-    imports = ImportStore(engine)
-    imports_api = ImportsApi(imports, Staging(engine, settings), connection, settings)
+    routes, intake = surface(engine, connection, settings)
+    importing = ImportActivities(ImportStore(engine), Applier(engine))
+    counting = StocktakeActivities(CountingStore(engine), RoundStore(engine))
     return Service(
         name="inventory",
         settings=settings,
@@ -32,8 +33,8 @@ def compose(settings: Settings, connection: Connection) -> Service:
         migrations="inventory.migrations",
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
-        activities=[*Activities(Store(engine)).all(), *ImportActivities(imports, Applier(engine)).all()],
-        routes=[*api.routes(Books(engine), settings.operator_token), *imports_api.routes()],
-        background=[Intake(connection, settings, [imports_api.kind]).run],
+        activities=[*Activities(Store(engine)).all(), *importing.all(), *counting.all()],
+        routes=routes,
+        background=[intake.run],
         schedules=schedules(settings),
     )

@@ -6,5 +6,16 @@ from inventory.workflows.import_partition import ImportPartition
 from inventory.workflows.release_expired_holds import ReleaseExpiredHolds
 from inventory.workflows.release_stock import ReleaseStock
 from inventory.workflows.reserve_stock import ReserveStock
+from inventory.workflows.stocktake_round import StocktakeRound
+from inventory.workflows.warehouse_stocktake import WarehouseStocktake
 
-WORKFLOWS: list[type] = [ReserveStock, CommitStock, ReleaseStock, ReleaseExpiredHolds, ImportCatalogue, ImportPartition]
+WORKFLOWS: list[type] = [
+    ReserveStock,
+    CommitStock,
+    ReleaseStock,
+    ReleaseExpiredHolds,
+    ImportCatalogue,
+    ImportPartition,
+    StocktakeRound,
+    WarehouseStocktake,
+]
