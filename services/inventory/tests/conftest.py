@@ -90,6 +90,7 @@ async def service(database: Database) -> AsyncIterator[Service]:
         import_concurrency=2,
         intake_seconds=0.05,
         stocktake_lease_seconds=2,
+        reconcile_seconds=1,
     )
     service = compose(settings, Connection("inventory"))
     yield service

@@ -320,7 +320,7 @@ async def test_an_import_waits_for_temporal_and_can_be_withdrawn_meanwhile(
         assert (answer.status, (await answer.json())["status"]) == (202, "cancelled")
     service.connection.use(dev_server.client)
     async with service.worker(dev_server.client):
-        [background] = service.background
+        background, _ = service.background
         loop = asyncio.create_task(background(service.connection))
         try:
             await ended(http, waiting)

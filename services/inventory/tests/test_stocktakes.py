@@ -446,7 +446,7 @@ async def test_a_round_waits_for_temporal_and_can_be_withdrawn_meanwhile(
         return await status(ids[1]) == "completed"
 
     async with service.worker(dev_server.client):
-        [background] = service.background
+        background, _ = service.background
         loop = asyncio.create_task(background(service.connection))
         try:
             await eventually(completed)

@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, case, delete, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from inventory.reconciling import DISCREPANCIES
 from inventory.tables import HoldState, MovementKind, hold_lines, holds, movements, prices, products, stock
 
 OF_ORDERS = (MovementKind.COMMIT, MovementKind.PUT_BACK)
@@ -152,18 +153,6 @@ class Books:
 
         Reads everything, in one statement and so at one moment.
         """
-        query = text(
-            """
-            SELECT sku, warehouse, on_hand, held,
-                   coalesce(moved.units, 0)::bigint AS moved, coalesce(lines.units, 0)::bigint AS lines
-            FROM stock
-            LEFT JOIN (SELECT sku, warehouse, sum(quantity) AS units FROM movements GROUP BY sku, warehouse) AS moved
-                USING (sku, warehouse)
-            LEFT JOIN (SELECT sku, warehouse, sum(quantity) AS units FROM hold_lines JOIN holds USING (order_id)
-                       WHERE state = 'held' GROUP BY sku, warehouse) AS lines USING (sku, warehouse)
-            WHERE on_hand <> coalesce(moved.units, 0) OR held <> coalesce(lines.units, 0)
-            ORDER BY sku, warehouse
-            """
-        )
+        query = text(f"{DISCREPANCIES} ORDER BY sku, warehouse")
         async with self._engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]

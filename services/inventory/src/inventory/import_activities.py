@@ -1,24 +1,20 @@
 """What the import's workflows do to the world. Lists stay in the database: workflows know line numbers only."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy.exc import NotSupportedError, ProgrammingError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from inventory.applying import Applier, UnknownPartitionError
+from inventory.beating import alive
 from inventory.imports import ImportStore
 from inventory.jobs import Applied, Begun, CatalogueImport, ImportResult, Partition
 
-T = TypeVar("T")
-
 CHUNKS = 5
 """Chunks of one activity. Its time-out is for all of them."""
-BEAT_SECONDS = 2
-"""How often a sign of life is sent while the database works: several times within the heartbeat's time-out."""
 CLEARED = 20_000
 """Staged lines that are removed in one transaction."""
 
@@ -122,27 +118,3 @@ class ImportActivities:
             while await alive(self._store.clear(ending.import_id, CLEARED)):
                 activity.heartbeat()
         return result
-
-
-async def alive(work: Awaitable[T], *details: Any) -> T:
-    """Await a transaction, with heartbeats, and not broken off in the middle.
-
-    Args:
-        work: The transaction.
-        details: Of the heartbeats.
-
-    Raises:
-        asyncio.CancelledError: If the activity is cancelled, after the transaction has ended.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task}, timeout=BEAT_SECONDS)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        activity.heartbeat(*details)
-    if cancelled is not None:
-        await asyncio.gather(task, return_exceptions=True)
-        raise cancelled
-    return task.result()

@@ -10,6 +10,7 @@ IMPORT_CATALOGUE = "inventory.ImportCatalogue"
 IMPORT_PARTITION = "inventory.ImportPartition"
 STOCKTAKE_ROUND = "inventory.StocktakeRound"
 WAREHOUSE_STOCKTAKE = "inventory.WarehouseStocktake"
+RECONCILE_STOCK = "inventory.ReconcileStock"
 
 SHEET_COMPLETE = "sheet_complete"
 """Signal to a warehouse's stocktake."""
@@ -257,3 +258,12 @@ class RoundResult:
 
     round_id: str
     warehouses: tuple[Counted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What a check of the stock found."""
+
+    shelves: int
+    violations: int
+    """Shelves that are not what movements and holds say."""

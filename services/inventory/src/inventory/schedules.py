@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from chassis.schedules import ServiceSchedule
-from inventory import contract
+from inventory import contract, jobs
 from inventory.activities import ExpiryBatch
 from inventory.settings import Settings
 from inventory.workflows import release_expired_holds
@@ -19,5 +19,13 @@ def schedules(settings: Settings) -> Sequence[ServiceSchedule]:
             contract.TASK_QUEUE,
             every=timedelta(seconds=settings.expiry_seconds),
             args=[ExpiryBatch(settings.expiry_batch)],
+            note="sets the units of holds free that ran out",
+        ),
+        ServiceSchedule(
+            "reconcile-stock",
+            jobs.RECONCILE_STOCK,
+            contract.TASK_QUEUE,
+            every=timedelta(seconds=settings.reconcile_seconds),
+            note="checks the stock against movements and holds",
         ),
     ]

@@ -36,6 +36,8 @@ class Settings(ServiceSettings):
     the stocktake dies the warehouse opens again when the time is over."""
     stocktake_deadline_seconds: int = Field(default=8 * 3600, ge=1, le=7 * 24 * 3600)
     """How long a counting may take where the round does not say. What was counted by then is corrected."""
+    reconcile_seconds: int = Field(default=3600, ge=1, le=7 * 24 * 3600)
+    """How often the stock is checked against movements and holds."""
     intake_seconds: float = Field(default=1, gt=0, le=60)
     """How often accepted imports and stocktakes are looked for whose workflow is not started."""
     start_seconds: float = Field(default=3, gt=0, le=30)

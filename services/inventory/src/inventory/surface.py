@@ -6,19 +6,23 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.connection import Connection
-from inventory import api
+from chassis.serving import Background
+from inventory import api, reconciliations_api
 from inventory.books import Books
 from inventory.counting import CountingStore
 from inventory.imports import ImportStore
 from inventory.imports_api import ImportsApi
 from inventory.intake import Intake
+from inventory.reconciling import Reconciler
 from inventory.rounds import RoundStore
 from inventory.settings import Settings
 from inventory.staging import Staging
 from inventory.stocktakes_api import StocktakesApi
 
 
-def surface(engine: AsyncEngine, connection: Connection, settings: Settings) -> tuple[Sequence[web.RouteDef], Intake]:
+def surface(
+    engine: AsyncEngine, connection: Connection, settings: Settings
+) -> tuple[Sequence[web.RouteDef], Sequence[Background]]:
     """Put the routes together.
 
     Args:
@@ -27,9 +31,13 @@ def surface(engine: AsyncEngine, connection: Connection, settings: Settings) -> 
         settings: Of the service.
 
     Returns:
-        The routes, and the intake that starts what they could not start.
+        The routes, and what runs beside the worker: the intake, which starts what they could not start, and what
+        keeps the metrics at the newest reconciliation.
     """
     imports = ImportsApi(ImportStore(engine), Staging(engine, settings), connection, settings)
     stocktakes = StocktakesApi(RoundStore(engine), CountingStore(engine), connection, settings)
-    routes = [*api.routes(Books(engine), settings.operator_token), *imports.routes(), *stocktakes.routes()]
-    return routes, Intake(connection, settings, [imports.kind, stocktakes.kind])
+    reconciler = Reconciler(engine)
+    token = settings.operator_token
+    own = [*api.routes(Books(engine), token), *reconciliations_api.routes(reconciler, token)]
+    intake = Intake(connection, settings, [imports.kind, stocktakes.kind])
+    return [*own, *imports.routes(), *stocktakes.routes()], [intake.run, reconciler.show]

@@ -282,3 +282,15 @@ stocktake_rounds = Table(
     Index("stocktake_rounds_waiting", "created_at", postgresql_where=text("started_at IS NULL")),
 )
 """One row a round, kept for ever."""
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("key", _NAME, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("shelves", BigInteger, nullable=False),
+    Column("violations", BigInteger, nullable=False),
+    Column("items", JSONB, nullable=False),
+    Index("reconciliations_by_time", "at"),
+)
+"""Reports: how many shelves were checked, how many were wrong, and the first of those."""

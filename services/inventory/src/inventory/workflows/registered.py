@@ -3,6 +3,7 @@
 from inventory.workflows.commit_stock import CommitStock
 from inventory.workflows.import_catalogue import ImportCatalogue
 from inventory.workflows.import_partition import ImportPartition
+from inventory.workflows.reconcile_stock import ReconcileStock
 from inventory.workflows.release_expired_holds import ReleaseExpiredHolds
 from inventory.workflows.release_stock import ReleaseStock
 from inventory.workflows.reserve_stock import ReserveStock
@@ -18,4 +19,5 @@ WORKFLOWS: list[type] = [
     ImportPartition,
     StocktakeRound,
     WarehouseStocktake,
+    ReconcileStock,
 ]

@@ -1,0 +1,34 @@
+"""All activities that inventory's worker runs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from inventory.activities import Activities
+from inventory.applying import Applier
+from inventory.counting import CountingStore
+from inventory.import_activities import ImportActivities
+from inventory.imports import ImportStore
+from inventory.reconcile_activities import ReconcileActivities
+from inventory.reconciling import Reconciler
+from inventory.rounds import RoundStore
+from inventory.stocktake_activities import StocktakeActivities
+from inventory.store import Store
+
+
+def effects(engine: AsyncEngine) -> Sequence[Callable[..., Any]]:
+    """Put the activities together.
+
+    Args:
+        engine: Of inventory's database.
+
+    Returns:
+        Bound methods.
+    """
+    return [
+        *Activities(Store(engine)).all(),
+        *ImportActivities(ImportStore(engine), Applier(engine)).all(),
+        *StocktakeActivities(CountingStore(engine), RoundStore(engine)).all(),
+        *ReconcileActivities(Reconciler(engine)).all(),
+    ]
