@@ -3,15 +3,18 @@
 import asyncio
 import json
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
+from chassis.testing.waiting import eventually
 from payments import contract
 from payments.account_terms import Booked, Move
 from payments.contract import Authorisation, Capture, CaptureRequest, Refusal, Reversed, Undo
@@ -160,3 +163,52 @@ async def test_a_worker_killed_while_it_sets_an_orders_amount_aside_sets_it_asid
             assert (await _reverse(client, order_id)).voided == 1250
     assert await balance_of(world, account_id) == 2000
     assert (await world.store.payment(order_id)).state is State.REVERSED
+
+
+async def test_a_worker_killed_under_a_stream_of_bookings_and_continue_as_news_changes_no_result(
+    world: World, forgetful_server: WorkflowEnvironment
+) -> None:
+    account_id = await account_with(world, 1000)
+    credit = credit_of(world, forgetful_server.client)
+
+    async def stream(number: int) -> None:
+        for turn in range(25):
+            await _insist(credit, account_id, Move(f"{account_id}-{number}-{turn}", 1 + number, "EUR"))
+
+    async def booked(least: int) -> bool:
+        account = await world.accounts.account(account_id)
+        return account is not None and account.entries >= least
+
+    streams = asyncio.gather(*(stream(number) for number in range(4)))
+    async with _program(world, forgetful_server, crash_on=None) as worker:
+        await eventually(lambda: booked(40))
+        worker.kill()
+    async with serving(world, forgetful_server):
+        await streams
+    assert await balance_of(world, account_id) == 1000 + 25 * (1 + 2 + 3 + 4)
+    assert len(await world.accounts.statement(account_id, 0, 1000)) == 101
+
+
+async def test_30_parallel_duplicates_of_each_workflow_take_effect_once(
+    world: World, dev_server: WorkflowEnvironment
+) -> None:
+    order_id, account_id = new_order(), await account_with(world, 2000)
+    async with serving(world, dev_server) as client:
+
+        async def thirty(run: Any, request: object) -> set[Any]:
+            return set(
+                await asyncio.gather(
+                    *(
+                        client.execute_workflow(
+                            run, request, id=f"duplicate:{uuid.uuid4()}", task_queue=contract.TASK_QUEUE
+                        )
+                        for _ in range(30)
+                    )
+                )
+            )
+
+        assert len(await thirty(contract.AuthorisePayment.run, credit_request(order_id, account_id))) == 1
+        assert len(await thirty(contract.CapturePayment.run, CaptureRequest(order_id))) == 1
+        assert await balance_of(world, account_id) == 750
+        assert await thirty(contract.ReversePayment.run, Undo(order_id, "test")) == {Reversed(order_id, 0, 1250)}
+    assert await balance_of(world, account_id) == 2000

@@ -1,8 +1,10 @@
 """The account's workflow on a real server (the time-skipping one knows no update-with-start)."""
 
 import asyncio
+import gc
 import uuid
 from collections.abc import AsyncIterator, Awaitable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from temporalio.testing import WorkflowEnvironment
 
 from chassis.testing.waiting import eventually
 from payments import account_terms as terms
+from payments import store_credit
 from payments.account_terms import AccountRefusal, AccountRefused, AccountStart, Balance, Booked, Line, Move
 from payments.contract import TASK_QUEUE
+from payments.store_credit import Unanswered
 from payments.workflows.account import Account
 
 from .conftest import World, account_with, balance_of, credit_of, new_account, new_key, serving
@@ -241,6 +245,40 @@ async def test_the_same_update_id_after_a_continue_as_new_books_once(
         assert [answer.repeated for answer in answers] == [False, True, True]
         entries = await world.accounts.statement(account_id, 0, 1000)
         assert sum(entry.booking_key == move.booking_key for entry in entries) == 1
+
+
+async def test_an_update_that_nobody_answers_in_time_is_unanswered_and_may_still_come(
+    world: World,
+    dev_server: WorkflowEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    account_id, credit = new_account(), credit_of(world, dev_server.client)
+    moves = [Move(new_key(), 100, "EUR") for _ in range(3)]
+    monkeypatch.setattr(store_credit, "UPDATE", timedelta(seconds=0.5))
+    for move in moves:  # no worker
+        with pytest.raises(Unanswered):
+            await credit.deposit(account_id, move)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    monkeypatch.undo()
+    async with serving(world, dev_server):
+        for move in moves:
+            await credit.deposit(account_id, move)
+    assert await balance_of(world, account_id) == 300
+
+
+async def test_a_row_that_is_held_for_long_fails_the_update_and_not_the_account(world: World, client: Client) -> None:
+    account_id, credit = await account_with(world, 100), credit_of(world, client)
+    await credit.deposit(account_id, Move(new_key(), 1, "EUR"))
+    move = Move(new_key(), 1, "EUR")
+    async with world.database.engine.connect() as connection:
+        await connection.exec_driver_sql("SELECT FROM accounts WHERE account_id = %s FOR UPDATE", (account_id,))
+        with pytest.raises(Unanswered, match="table does not answer"):
+            await credit.deposit(account_id, move)
+        assert (await _handle(client, account_id).query(Account.balance)).balance == 101
+    assert (await credit.deposit(account_id, move)).balance.balance == 102
+    assert await balance_of(world, account_id) == 102
 
 
 async def test_a_row_that_is_held_for_a_moment_delays_a_booking_and_never_doubles_it(

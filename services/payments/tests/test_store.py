@@ -1,13 +1,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from importlib.resources import files
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import DBAPIError
 
 from chassis.database import Database
+from payments.model import Method, State
+from payments.settlement_store import SettlementStore
+from payments.settlement_terms import Due
+from payments.store import Store
 from payments.tables import METADATA
 
 from .conftest import World, new_order
@@ -133,3 +141,40 @@ async def test_several_replicas_may_migrate_at_once(
     await asyncio.gather(*(database.migrate("payments.migrations") for _ in range(5)))
     async with database.engine.connect() as connection:
         assert (await connection.execute(sa.text("SELECT count(*) FROM payments"))).scalar_one() == 0
+
+
+OLD_PAYMENT = [
+    (
+        "INSERT INTO payments (order_id, state, amount, currency, captured, authorisation_id, capture_id)"
+        " VALUES ('old', 'captured', 500, 'EUR', 500, 'a', 'c')"
+    ),
+    "INSERT INTO bookings (booking_key, order_id, kind, currency) VALUES ('old-capture', 'old', 'capture', 'EUR')",
+    "INSERT INTO ledger_entries VALUES ('old-capture', 'gateway', 500), ('old-capture', 'sales', -500)",
+]
+
+
+async def test_a_database_of_before_the_accounts_is_brought_up_to_date(
+    fresh_database: Callable[[str], Awaitable[Database]],
+) -> None:
+    """With a payment in it, whose capture then waits for its settlement."""
+    database = await fresh_database("payments.migrations")
+
+    def upgrade(connection: sa.Connection, revision: str) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(files("payments").joinpath("migrations")))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async with database.engine.begin() as connection:
+        await connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        await connection.execute(sa.text("CREATE SCHEMA public"))
+        await connection.run_sync(upgrade, "0001")
+    async with database.engine.begin() as connection:
+        for statement in OLD_PAYMENT:
+            await connection.execute(sa.text(statement))
+    await database.migrate("payments.migrations")
+    books = await Store(database.engine).books("old")
+    assert books is not None
+    assert (books.payment.method, books.payment.state, books.balanced) == (Method.CARD, State.CAPTURED, True)
+    made = await SettlementStore(database.engine).settle(Due("2026-11-24", datetime(2999, 1, 1, tzinfo=UTC)))
+    assert [line.captured for line in made.lines] == [500]

@@ -53,6 +53,8 @@ class SettlementStore:
         """
         day = date.fromisoformat(due.date)
         async with self._engine.begin() as connection:
+            # It is summed up once a day, and may take longer than what customers wait for; less than its activity may.
+            await connection.execute(sa.text("SET LOCAL statement_timeout = '25s'"))
             # One at a time: two that take from the same bookings would wait for each other in a ring.
             await connection.execute(sa.text("LOCK TABLE settlements IN SHARE ROW EXCLUSIVE MODE"))
             new = insert(SETTLEMENTS).values(settled_on=day, cutoff=due.cutoff).on_conflict_do_nothing()

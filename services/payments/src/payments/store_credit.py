@@ -112,6 +112,9 @@ class StoreCredit:
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
+        # The SDK tells a failure twice, to the caller and to whoever waits for the start. If nobody does, the
+        # second one is logged as an exception that was never retrieved.
+        started = asyncio.create_task(start.workflow_handle())
         try:
             # Not under the booking's key as the update's id: a run would answer a repeat with its first answer, an
             # "insufficient funds" of before the deposit, too. The table knows what is a repeat, in every run.
@@ -134,6 +137,9 @@ class StoreCredit:
             if not is_away(error):
                 raise
             raise Unanswered(f"account {account_id} did not answer: {error.message}") from error
+        finally:
+            started.cancel()
+            await asyncio.gather(started, return_exceptions=True)
 
 
 def _answer(error: WorkflowUpdateFailedError) -> Exception:
