@@ -21,7 +21,7 @@ from temporalio.workflow import ActivityCancellationType
 from chassis.guard import ArgumentGuard
 from chassis.testing.waiting import eventually
 from orchestrator import contract
-from orchestrator.activities import Message
+from orchestrator.activities import Message, Reminder
 from orchestrator.contracts import inventory, payments, shipping
 from orchestrator.store import DeliveryState, State
 from orchestrator.workflows.follow_delivery import FollowDelivery
@@ -142,6 +142,7 @@ class World:
         self.deliveries: dict[str, list[DeliveryState]] = {}
         self.messages: dict[str, list[Message]] = {}
         self.reservations: dict[str, inventory.Reservation] = {}
+        self.reminders: dict[str, list[str]] = {}
         self._fates: dict[tuple[str, str], Fate] = {}
 
     def fate(self, order_id: str, step: str) -> Fate:
@@ -214,6 +215,16 @@ class World:
     async def send_message(self, message: Message) -> None:
         self.messages.setdefault(message.order_id, []).append(message)
 
+    @activity.defn(name="orchestrator.remind")
+    async def remind(self, reminder: Reminder) -> None:
+        fate = self.fate(reminder.order_id, reminder.template)
+        fate.begun.set()
+        if fate.hold is not None:
+            await fate.hold.wait()
+        if fate.refusals:
+            raise fate.refusals.pop(0)
+        self.reminders.setdefault(reminder.order_id, []).append(reminder.template)
+
     def statuses(self, order_id: str) -> list[str]:
         return [state.status.value for state in self.states[order_id]]
 
@@ -275,7 +286,7 @@ async def open_shop(client: Client) -> AsyncIterator[Shop]:
                 client,
                 task_queue=contract.TASK_QUEUE,
                 workflows=[FulfilOrder, FollowDelivery],
-                activities=[world.record_state, world.record_delivery, world.send_message],
+                activities=[world.record_state, world.record_delivery, world.send_message, world.remind],
                 interceptors=[ArgumentGuard()],
             )
         )

@@ -10,9 +10,11 @@ from aiohttp import web
 from chassis.http import HttpClient
 from chassis.testing.fixtures import FreshDatabase
 from chassis.testing.serving import serve_app
-from orchestrator.activities import Activities, Message
+from orchestrator.activities import Activities, Message, Reminder
 from orchestrator.contract import Status
 from orchestrator.store import State, Store
+
+APPROVERS = {"approval_reminder": "mara@example.org", "approval_escalated": "boss@example.org"}
 
 
 class FakeMailbox:
@@ -42,7 +44,7 @@ async def test_a_message_is_sent_once_and_the_order_shows_it(fresh_database: Fre
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     mailbox.failures = 1
     async with serve_app(mailbox.app()) as url:
-        activities = Activities(store, http, f"{url}/mailbox/")
+        activities = Activities(store, http, f"{url}/mailbox/", APPROVERS)
         message = Message(order_id, "fulfilled", "a@example.org", "It is on its way", "Tracking: 1.")
         with pytest.raises(aiohttp.ClientResponseError):
             await activities.send_message(message)
@@ -64,9 +66,32 @@ async def test_a_review_request_is_no_news_of_how_the_order_ended(fresh_database
     await store.record(State(order_id, 1, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),)))
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     async with serve_app(mailbox.app()) as url:
-        activities = Activities(store, http, f"{url}/mailbox")
+        activities = Activities(store, http, f"{url}/mailbox", APPROVERS)
         await activities.send_message(Message(order_id, "review", "a@example.org", "s", "b", final=False))
     await http.close()
+    row = await store.get(order_id)
+    assert row is not None
+    assert row["notified"] is False
+
+
+async def test_a_reminder_goes_once_to_who_is_to_get_it_and_tells_no_customer(fresh_database: FreshDatabase) -> None:
+    order_id = uuid.uuid4().hex
+    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    await store.record(State(order_id, 1, Status.AWAITING_APPROVAL, datetime.now(UTC), "EUR", (("A", 1),)))
+    mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
+    deadline = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+    async with serve_app(mailbox.app()) as url:
+        activities = Activities(store, http, f"{url}/mailbox", APPROVERS)
+        for template in ("approval_reminder", "approval_reminder", "approval_escalated"):
+            await activities.remind(Reminder(order_id, template, 123456, "EUR", deadline))
+    await http.close()
+    assert {key: message["to"] for key, message in mailbox.messages.items()} == {
+        f"order:{order_id}:message:approval_reminder": "mara@example.org",
+        f"order:{order_id}:message:approval_escalated": "boss@example.org",
+    }
+    body = mailbox.messages[f"order:{order_id}:message:approval_reminder"]["body"]
+    assert "123456 EUR" in body
+    assert "2026-11-24 12:30 UTC" in body
     row = await store.get(order_id)
     assert row is not None
     assert row["notified"] is False

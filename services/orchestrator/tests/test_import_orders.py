@@ -19,6 +19,7 @@ from orchestrator.import_contract import IMPORT_OVER, ImportOrders, ImportReques
 from orchestrator.intake import Intake
 
 from .import_world import Depot, a_depot, a_line, some_lines
+from .recording import keep, to_record
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -305,3 +306,14 @@ def test_an_import_with_no_room_or_no_rows_is_none(terms: dict[str, Any]) -> Non
     usual: dict[str, Any] = {"import_id": "i", "rows": 1}
     with pytest.raises(ValueError, match=r"window|import"):
         ImportRequest(**(usual | terms))
+
+
+if to_record("imported"):
+
+    async def test_record(depot: Depot) -> None:
+        handle = await depot.start(await depot.stage(some_lines(5)[1]), window=2)
+        await eventually(lambda: len(depot.orders.under_way) == 2)
+        await handle.execute_update(ImportOrders.pause)
+        depot.orders.gate.set()
+        await handle.execute_update(ImportOrders.resume)
+        await keep("imported", handle)

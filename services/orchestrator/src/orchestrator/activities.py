@@ -1,7 +1,8 @@
 """The orchestrator's side effects: its own rows, and messages to customers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio import activity
@@ -28,24 +29,43 @@ class Message:
     final: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """A message to those who approve orders.
+
+    Attributes:
+        template: Which one; it also says to whom.
+        total: What is to be approved, in minor units.
+        deadline: When it is too late.
+    """
+
+    order_id: str
+    template: str
+    total: int
+    currency: str
+    deadline: datetime
+
+
 class Activities:
     """Each may run twice and takes effect once."""
 
-    def __init__(self, store: Store, http: HttpClient, mailbox_url: str) -> None:
+    def __init__(self, store: Store, http: HttpClient, mailbox_url: str, approvers: Mapping[str, str]) -> None:
         """Take what they work with.
 
         Args:
             store: Of orders.
             http: Client for the mail provider.
             mailbox_url: Its base URL.
+            approvers: Who gets a reminder, by its template.
         """
         self._store = store
         self._http = http
         self._mailbox = mailbox_url.rstrip("/")
+        self._approvers = approvers
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """For the worker."""
-        return [self.record_state, self.record_delivery, self.send_message]
+        return [self.record_state, self.record_delivery, self.send_message, self.remind]
 
     @activity.defn(name="orchestrator.record_state")
     async def record_state(self, state: State) -> None:
@@ -64,6 +84,31 @@ class Activities:
         Raises:
             aiohttp.ClientError: If the provider does not take it; to be tried again.
         """
+        await self._send(message)
+        if message.final:
+            await self._store.mark_notified(message.order_id)
+
+    @activity.defn(name="orchestrator.remind")
+    async def remind(self, reminder: Reminder) -> None:
+        """Tell somebody that an order waits for an approval; once, as every message.
+
+        Raises:
+            aiohttp.ClientError: If the provider does not take it; to be tried again.
+        """
+        order_id = reminder.order_id
+        until = reminder.deadline.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        await self._send(
+            Message(
+                order_id,
+                reminder.template,
+                self._approvers[reminder.template],
+                f"Order {order_id} waits for an approval",
+                f"Its total is {reminder.total} {reminder.currency} in minor units. Without a decision"
+                f" (POST /orders/{order_id}/approval) it is rejected at {until}.",
+            )
+        )
+
+    async def _send(self, message: Message) -> None:
         async with self._http.session.post(
             f"{self._mailbox}/v1/messages",
             headers={"Idempotency-Key": contract.message_key(message.order_id, message.template)},
@@ -76,5 +121,3 @@ class Activities:
             },
         ) as response:
             response.raise_for_status()
-        if message.final:
-            await self._store.mark_notified(message.order_id)

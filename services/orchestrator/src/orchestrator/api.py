@@ -82,6 +82,7 @@ class Api:
             "parcels": row["parcels"],
             "tracking_numbers": row["tracking_numbers"] or [],
             "decision": row["decision"],
+            "approval": row["approval"],
             "delivery": row["delivery"] or [],
             "notified": row["notified"],
             "steps": [

@@ -180,6 +180,22 @@ class CancelRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """What became of an order's approval. All times are UTC."""
+
+    requested_at: datetime
+    deadline: datetime
+    reminded_at: datetime | None = None
+    """When the approver was reminded."""
+    escalated_at: datetime | None = None
+    """When somebody else was told that the approval is still missing."""
+    decided_at: datetime | None = None
+    decided_by: str | None = None
+    decision: str | None = None
+    """``approve`` or ``refuse``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Where an order is, as its workflow knows it."""
 
@@ -189,6 +205,8 @@ class Progress:
     """Minor units, once the stock is priced."""
     decision: Decision | None = None
     """Who decided, where an approval was needed."""
+    approval: Approval | None = None
+    """When it was asked for, reminded of and decided, where it was needed."""
 
 
 @workflow.defn(name="orchestrator.FulfilOrder")
@@ -261,6 +279,12 @@ def fulfil_id(order_id: str) -> str:
 def follow_id(order_id: str) -> str:
     """Workflow id of an order's FollowDelivery."""
     return f"follow:{order_id}"
+
+
+APPROVAL_REMINDER = "approval_reminder"
+"""Template of the message to the approver at half of the time."""
+APPROVAL_ESCALATED = "approval_escalated"
+"""Template of the message to somebody else shortly before the end."""
 
 
 def message_key(order_id: str, template: str) -> str:

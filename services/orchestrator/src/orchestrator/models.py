@@ -158,6 +158,20 @@ class OrderSummary(BaseModel):
     updated_at: datetime
 
 
+class ApprovalDocument(BaseModel):
+    """What became of an approval."""
+
+    requested_at: datetime
+    deadline: datetime
+    reminded_at: datetime | None
+    """When the approver was reminded."""
+    escalated_at: datetime | None
+    """When somebody else was told that it is still missing."""
+    decided_at: datetime | None
+    decided_by: str | None
+    decision: Literal["approve", "refuse"] | None
+
+
 class OrderDocument(OrderSummary):
     """An order, whole."""
 
@@ -166,6 +180,8 @@ class OrderDocument(OrderSummary):
     tracking_numbers: tuple[str, ...]
     decision: dict[str, Any] | None
     """Who approved or refused it, if it needed an approver."""
+    approval: ApprovalDocument | None
+    """When it was asked for, reminded of and decided, if it needed an approver."""
     delivery: tuple[dict[str, Any], ...]
     """Where its parcels are."""
     notified: bool

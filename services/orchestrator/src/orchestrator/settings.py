@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from chassis.settings import HttpUrl, ServiceSettings, env
+from orchestrator.contract import APPROVAL_ESCALATED, APPROVAL_REMINDER
 from orchestrator.import_contract import MAX_WINDOW
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
@@ -48,6 +49,11 @@ class Settings(ServiceSettings):
     """How often the intake looks for uploads that broke off and for imports that somebody terminated."""
     start_seconds: float = Field(default=3, gt=0, le=30)
     """How long a request waits for Temporal. An order that is accepted meanwhile is started by the intake."""
+
+    @property
+    def approvers(self) -> dict[str, str]:
+        """Who gets which reminder."""
+        return {APPROVAL_REMINDER: self.approver_email, APPROVAL_ESCALATED: self.escalation_email}
 
     @property
     def intake(self) -> dict[str, float]:

@@ -35,6 +35,7 @@ class State:
     parcels: int | None = None
     tracking_numbers: tuple[str, ...] = ()
     decision: dict[str, Any] | None = None
+    approval: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ class Store:
             "parcels": state.parcels,
             "tracking_numbers": list(state.tracking_numbers),
             "decision": state.decision,
+            "approval": state.approval,
             "sequence": state.sequence,
             "updated_at": state.at,
         }
@@ -173,10 +175,10 @@ class Store:
             order_id=state.order_id, sequence=state.sequence, status=state.status, detail=state.detail, at=state.at
         )
         async with self._engine.begin() as connection:
-            if not (await connection.execute(newer.values(values))).rowcount and (
-                (await connection.execute(there)).one_or_none() is None
-            ):
-                await connection.execute(first.on_conflict_do_nothing())
+            if not (await connection.execute(newer.values(values))).rowcount:
+                if (await connection.execute(there)).one_or_none() is None:
+                    await connection.execute(first.on_conflict_do_nothing())
+                # Another state's row may have come between these statements.
                 await connection.execute(newer.values(values))
             await connection.execute(step.on_conflict_do_nothing())
 

@@ -19,7 +19,7 @@ def compose(settings: Settings, connection: Connection) -> Service:
     database = Database(settings.database_url, pool_size=settings.database_pool)
     store = Store(database.engine)
     http = HttpClient(timeout_seconds=settings.mailbox_seconds)
-    activities = Activities(store, http, settings.mailbox_url)
+    activities = Activities(store, http, settings.mailbox_url, settings.approvers)
     intake = Intake(store, connection, **settings.intake)
     importing = Importing(database.engine, connection, settings)
     return Service(

@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ParentClosePolicy
 
-from orchestrator.workflows.fulfil_order import MESSAGE_TIMEOUT, PATIENT, RECORD_TIMEOUT
+from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD_TIMEOUT
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator import contract

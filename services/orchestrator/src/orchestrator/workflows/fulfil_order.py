@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
+from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD_TIMEOUT
 from orchestrator.workflows.saga import settle, step, undo, uninterrupted
 
 # Contracts are data. They are passed through so that a ``datetime`` in them is the real one: the sandbox's stand-in for
@@ -20,14 +20,9 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.contract import Status
     from orchestrator.contracts import inventory, payments, shipping
     from orchestrator.store import State
+    from orchestrator.workflows.approval import ApprovalWatch
     from orchestrator.workflows.endings import Stop, message_of, stop_of
     from orchestrator.workflows.pricing import insist_on_limits, parcels_of
-
-RECORD_TIMEOUT = timedelta(seconds=10)
-MESSAGE_TIMEOUT = timedelta(seconds=15)
-"""The provider's own time-out and a write: see ``Settings.mailbox_seconds``."""
-PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
-"""For what must happen in the end: tried until it succeeds."""
 
 
 @workflow.defn(name="orchestrator.FulfilOrder")
@@ -42,6 +37,7 @@ class FulfilOrder(contract.FulfilOrder):
         self._parcels: tuple[shipping.Parcel, ...] = ()
         self._bookings: list[shipping.Booking] = []
         self._decision: contract.Decision | None = None
+        self._approval: ApprovalWatch | None = None
         self._cancellation: contract.CancelRequest | None = None
         self._undos: list[Callable[[str], Awaitable[object]]] = []
         self._way_to_the_pivot: asyncio.Task[None] | None = None
@@ -97,17 +93,20 @@ class FulfilOrder(contract.FulfilOrder):
         order, total = self._order, self._reserved.total
         if total <= order.approval_threshold:
             return
+        watch = ApprovalWatch(order, total, self._record)
+        self._approval = watch
         await self._enter(Status.AWAITING_APPROVAL, detail=f"The total of {total} is above {order.approval_threshold}.")
-        try:
-            await workflow.wait_condition(
-                lambda: self._decision is not None, timeout=timedelta(seconds=order.approval_seconds)
-            )
-        except TimeoutError:  # the built-in one: see the module asyncio
-            raise ApplicationError(
-                f"Nobody approved it within {order.approval_seconds} s.",
-                type=contract.Refusal.APPROVAL_TIMED_OUT,
-                non_retryable=True,
-            ) from None
+        with watch:
+            try:
+                await workflow.wait_condition(
+                    lambda: self._decision is not None, timeout=timedelta(seconds=order.approval_seconds)
+                )
+            except TimeoutError:  # the built-in one: see the module asyncio
+                raise ApplicationError(
+                    f"Nobody approved it within {order.approval_seconds} s.",
+                    type=contract.Refusal.APPROVAL_TIMED_OUT,
+                    non_retryable=True,
+                ) from None
         self._checkpoint()
         decision = self._decision
         if decision is not None and not decision.approved:
@@ -257,6 +256,8 @@ class FulfilOrder(contract.FulfilOrder):
     @workflow.update
     async def decide(self, decision: contract.Decision) -> contract.Progress:  # type: ignore[override] # temporalio ties it to the class
         """See the contract. The same decision again is no new one."""
+        if self._decision is None and self._approval is not None:
+            self._approval.decided(decision)
         self._decision = decision
         return self.progress()
 
@@ -295,7 +296,8 @@ class FulfilOrder(contract.FulfilOrder):
     def progress(self) -> contract.Progress:
         """See the contract."""
         total = None if self._reservation is None else self._reservation.total
-        return contract.Progress(self._order.order_id, self._status, total, self._decision)
+        approval = None if self._approval is None else self._approval.approval
+        return contract.Progress(self._order.order_id, self._status, total, self._decision, approval)
 
     def _checkpoint(self) -> None:
         """Look for a cancellation that vanished because the step it hit completed all the same."""
@@ -350,6 +352,7 @@ class FulfilOrder(contract.FulfilOrder):
                 decision=None
                 if decision is None
                 else {"approved": decision.approved, "approver": decision.approver, "note": decision.note},
+                approval=None if self._approval is None else self._approval.document(),
             ),
             start_to_close_timeout=RECORD_TIMEOUT,
             retry_policy=PATIENT,

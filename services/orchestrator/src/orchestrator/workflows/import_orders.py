@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError, is_cancelled_exception
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
+from orchestrator.workflows.options import PATIENT, RECORD_TIMEOUT
 from orchestrator.workflows.saga import uninterrupted
 
 with workflow.unsafe.imports_passed_through():
@@ -23,9 +24,6 @@ CHUNK = 50
 TAKE_TIMEOUT = timedelta(seconds=30)
 WATCH_TIMEOUT = timedelta(seconds=30)
 WATCH_HEARTBEAT = timedelta(seconds=10)
-NOTE_TIMEOUT = timedelta(seconds=10)
-PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
-"""For what must happen in the end: tried until it succeeds."""
 SHARE = 4
 """A quarter of the window that has ended is not waited for any longer: it is handed out anew."""
 
@@ -264,7 +262,7 @@ class ImportOrders(import_contract.ImportOrders):
         await workflow.execute_local_activity_method(
             ImportActivities.note_import,
             Note(self._request.import_id, self._status, self._next_sequence()),
-            start_to_close_timeout=NOTE_TIMEOUT,
+            start_to_close_timeout=RECORD_TIMEOUT,
             retry_policy=PATIENT,
         )
 
