@@ -1,6 +1,19 @@
 """The orchestrator's tables. The migrations make them; what holds in them stands there too."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, ForeignKey, Identity, Integer, Table, Text, Uuid, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.database import metadata
@@ -83,4 +96,12 @@ import_rows = Table(
         "request", JSON_OR_NULL
     ),  # the order's workflow's input, until it is taken: it holds an address and a card token
     Column("detail", Text),  # what is wrong with a malformed row
+)
+
+sales_reports = Table(
+    "sales_reports",
+    METADATA,
+    Column("date", Date, primary_key=True),
+    Column("document", JSON_OR_NULL, nullable=False),
+    Column("made_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )

@@ -9,6 +9,7 @@ from orchestrator.activities import Activities
 from orchestrator.api import Api
 from orchestrator.importing import Importing
 from orchestrator.intake import Intake
+from orchestrator.reporting import Reporting
 from orchestrator.settings import Settings
 from orchestrator.store import Store
 from orchestrator.workflows.registered import WORKFLOWS
@@ -19,9 +20,9 @@ def compose(settings: Settings, connection: Connection) -> Service:
     database = Database(settings.database_url, pool_size=settings.database_pool)
     store = Store(database.engine)
     http = HttpClient(timeout_seconds=settings.mailbox_seconds)
-    activities = Activities(store, http, settings.mailbox_url, settings.approvers)
+    activities = Activities(store, http, settings.mailbox_url, settings.approvers).all()
     intake = Intake(store, connection, **settings.intake)
-    importing = Importing(database.engine, connection, settings)
+    importing, reporting = Importing(database.engine, connection, settings), Reporting(database.engine, settings)
     return Service(
         name="orchestrator",
         settings=settings,
@@ -30,8 +31,9 @@ def compose(settings: Settings, connection: Connection) -> Service:
         migrations="orchestrator.migrations",
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
-        activities=[*activities.all(), *importing.activities.all()],
-        routes=[*Api(store, intake, connection, settings).routes(), *importing.routes()],
+        activities=[*activities, *importing.activities.all(), *reporting.activities.all()],
+        routes=[*Api(store, intake, connection, settings).routes(), *importing.routes(), *reporting.routes()],
+        schedules=reporting.schedules,
         background=[intake.run, importing.intake.run],
         clients=[http],
         providers={"mailbox": settings.mailbox_url},
