@@ -27,7 +27,7 @@ setup: .venv/.synced ## Install everything into .venv (done by the other command
 	@touch $@
 
 demo: setup ## Everything on this machine, with sample orders. ONCE=1 ends by itself; KEEP=1 begins with the last state.
-	$(RUN)/waybill demo $(if $(ONCE),--once) $(if $(KEEP),--keep) $(ARGS)
+	$(RUN)/waybill demo $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(filter-out 0 no,$(KEEP)),--keep) $(ARGS)
 
 # Most of the time the tests wait for something, so two at a time cost little more than one.
 JOBS ?= 2
@@ -66,4 +66,6 @@ lift: setup ## Copy a service out of the repository, install it from wheels, run
 	$(RUN)/python tests/lift/lift.py $(SERVICE) $(ARGS)
 
 clean: ## Delete what the commands made.
+	@# Where root runs the demo, PostgreSQL's data stands where its own user can reach it.
+	@if [ -L build/stack/postgres ]; then rm -rf "$$(readlink build/stack/postgres)"; fi
 	rm -rf .uv .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis

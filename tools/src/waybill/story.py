@@ -168,7 +168,9 @@ class _Reader:
                 yield Step(_at(event), inner, self.queue, request.meta.identity, f"update {request.input.name}")
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
                 signal = event.workflow_execution_signaled_event_attributes
-                yield Step(_at(event), inner, self.queue, signal.identity, f"signal {signal.signal_name}")
+                # A signal between workflows is brought by the server itself.
+                who = "Temporal" if signal.identity == "history-service" else signal.identity
+                yield Step(_at(event), inner, self.queue, who, f"signal {signal.signal_name}")
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
                 asked = event.workflow_execution_cancel_requested_event_attributes
                 yield Step(_at(event), inner, self.queue, asked.identity, f"cancellation asked for: {asked.cause}")

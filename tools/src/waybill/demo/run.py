@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -73,7 +74,7 @@ async def demo(options: Options, screen: Screen) -> int:
     stack = Stack(
         options.directory,
         keep=options.keep,
-        leave=True,
+        leave=not options.once,
         stated_ports=options.ports,
         preferred_ports=USUAL_PORTS,
         env=ENV,
@@ -195,7 +196,8 @@ def _show_urls(stack: Stack, screen: Screen) -> None:
     for name in ("temporal-ui", "temporal", "orchestrator", "inventory", "payments", "shipping", "sandbox"):
         screen.say(f"{names.get(name, name):<14}{stack.urls[name]}")
     screen.say(f"{'openapi':<14}{stack.urls['orchestrator']}/openapi.json")
-    screen.say("Try: waybill status | waybill kill payments --for 20 | waybill story ORDER_ID | waybill audit")
+    waybill = "waybill" if shutil.which("waybill") else ".venv/bin/waybill"
+    screen.say(f"Try: {waybill} status | kill payments --for 20 | story ORDER_ID | audit | schedules list")
 
 
 class _Ending:
