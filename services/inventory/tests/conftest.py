@@ -19,6 +19,7 @@ from chassis.database import Database
 from chassis.serving import Service
 from chassis.testing.serving import serve_app
 from inventory.books import Books, Receipt, Receiving
+from inventory.imports import ImportStore
 from inventory.settings import Settings
 from inventory.store import Store
 from inventory.worker import compose
@@ -37,6 +38,11 @@ def store(database: Database) -> Store:
 @pytest.fixture
 def books(database: Database) -> Books:
     return Books(database.engine)
+
+
+@pytest.fixture
+def imports(database: Database) -> ImportStore:
+    return ImportStore(database.engine)
 
 
 @pytest.fixture

@@ -7,23 +7,16 @@ from typing import Any
 import aiohttp
 import pytest
 from sqlalchemy import text
-from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
-from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
+from temporalio.testing import WorkflowEnvironment
 from yarl import URL
 
 from chassis.database import Database
-from chassis.progress import Progress
 from chassis.serving import Service
 from chassis.testing.waiting import eventually
-from inventory import contract, jobs
-from inventory.applying import Applier
+from inventory import jobs
 from inventory.books import Books
 from inventory.contract import Line, ReserveRequest
-from inventory.import_activities import SENSELESS, ImportActivities
-from inventory.imports import ImportStore
-from inventory.jobs import Applied, CatalogueImport, Partition, Portions
 from inventory.parsing import NotAListError
 from inventory.settings import Settings
 from inventory.staging import Staging
@@ -34,11 +27,6 @@ Stocked = Callable[..., Awaitable[str]]
 Shelf = Callable[[str], Awaitable[dict[str, tuple[int, int]]]]
 Record = Callable[[WorkflowHandle[Any, Any], str], Awaitable[None]]
 HEADER = "sku,weight,currency,price,warehouse,quantity"
-
-
-@pytest.fixture
-def imports(database: Database) -> ImportStore:
-    return ImportStore(database.engine)
 
 
 def new() -> str:
@@ -126,6 +114,22 @@ async def test_a_list_sets_weight_price_and_stock(
     await handle.result()
     await record(handle, "import_catalogue")
     await record(client.get_workflow_handle(jobs.partition_id(import_id, 0)), "import_partition")
+
+
+async def test_all_of_an_import_has_the_lowest_priority_on_the_queue(
+    client: Client, http: aiohttp.ClientSession
+) -> None:
+    import_id = await upload(http, listed([line(new(), 1)]))
+    await ended(http, import_id)
+    for workflow_id in (jobs.import_id_of(import_id), jobs.partition_id(import_id, 0)):
+        history = await client.get_workflow_handle(workflow_id).fetch_history()
+        started = history.events[0].workflow_execution_started_event_attributes
+        activities = [
+            event.activity_task_scheduled_event_attributes.priority.priority_key
+            for event in history.events
+            if event.HasField("activity_task_scheduled_event_attributes")
+        ]
+        assert {started.priority.priority_key, *activities} == {jobs.BULK}
 
 
 async def test_bad_rows_are_listed_with_their_lines_and_the_good_ones_land(
@@ -332,79 +336,6 @@ async def test_an_import_waits_for_temporal_and_can_be_withdrawn_meanwhile(
     assert await count(database, "SELECT count(*) FROM import_rows") == 0
 
 
-async def staged(imports: ImportStore, service: Service, database: Database, lines: Iterable[str]) -> str:
-    """A list that stands in the staging table, accepted."""
-
-    async def body() -> AsyncIterator[bytes]:
-        yield listed(lines)
-
-    import_id = new()
-    assert isinstance(service.settings, Settings)
-    await imports.accept(import_id, await Staging(database.engine, service.settings).stage(body(), is_csv=True))
-    return import_id
-
-
-async def start(client: Client, import_id: str, portions: Portions) -> WorkflowHandle[Any, jobs.ImportResult]:
-    return await client.start_workflow(
-        ImportCatalogue.run,
-        CatalogueImport(import_id, portions),
-        id=jobs.import_id_of(import_id),
-        task_queue=contract.TASK_QUEUE,
-    )
-
-
-async def test_the_coordinator_continues_as_new_and_loses_no_partition(
-    client: Client, imports: ImportStore, service: Service, database: Database, books: Books, record: Record
-) -> None:
-    prefix = new()
-    import_id = await staged(imports, service, database, (line(f"{prefix}-{n}", n) for n in range(1, 60)))
-    handle = await start(client, import_id, Portions(partition_rows=6, chunk_rows=4, concurrency=3, renew_after=4))
-    result = await handle.result()
-    assert (result.applied, result.rejected, result.skipped) == (59, 0, 0)
-    assert await movements(database, import_id) == 59
-    assert await count(database, "SELECT sum(on_hand) FROM stock WHERE sku LIKE :mine", mine=f"{prefix}%") == sum(
-        range(60)
-    )
-    first = await handle.describe()
-    assert first.run_id != handle.first_execution_run_id
-    progress: Progress = await handle.query(ImportCatalogue.progress)
-    assert (progress.phase, progress.done, progress.total, progress.percent) == ("completed", 59, 59, 100.0)
-    assert await books.discrepancies() == []
-    await record(
-        client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id), "import_catalogue_renewed"
-    )
-
-
-class OneBreaks(ImportActivities):
-    """The second partition meets a statement that makes no sense to the database."""
-
-    @activity.defn(name="inventory.import_apply")
-    async def apply(self, partition: Partition) -> Applied:
-        if partition.number == 1:
-            raise ApplicationError("relation does not exist", 1, type=SENSELESS, non_retryable=True)
-        return await super().apply(partition)
-
-
-async def test_a_failed_partition_is_listed_and_does_not_fail_the_import(
-    dev_server: WorkflowEnvironment, imports: ImportStore, service: Service, database: Database, record: Record
-) -> None:
-    import_id = await staged(imports, service, database, (line(new(), 1) for _ in range(9)))
-    breaking = OneBreaks(imports, Applier(database.engine)).all()
-    service.activities = [each for each in service.activities if "ImportActivities" not in each.__qualname__] + [
-        *breaking
-    ]
-    async with service.worker(dev_server.client):
-        handle = await start(dev_server.client, import_id, Portions(partition_rows=4, chunk_rows=2, concurrency=1))
-        result = await handle.result()
-    assert (result.rows, result.applied, result.skipped, result.failed) == (9, 5, 4, 1)
-    assert result.failed_partitions == (
-        jobs.FailedPartition(1, first_line=5, last_line=8, reason="senseless: relation does not exist", attempts=1),
-    )
-    # The lines stay for whoever looks into it.
-    assert await count(database, "SELECT count(*) FROM import_rows") == 9
-    await record(handle, "import_catalogue_partition_failed")
-
-
 async def test_a_row_that_the_database_refuses_is_found_and_the_others_land(
     client: Client, http: aiohttp.ClientSession, database: Database, books: Books
 ) -> None:
@@ -420,20 +351,6 @@ async def test_a_row_that_the_database_refuses_is_found_and_the_others_land(
     assert all("the database refuses it" in reason and "poison" in reason for reason in found.values())
     assert await movements(database, import_id) == 28
     assert await books.discrepancies() == []
-
-
-@pytest.mark.parametrize("number", [0, -1])
-def test_nothing_is_divided_into_portions_of_nothing(number: int) -> None:
-    for name in ("partition_rows", "chunk_rows", "concurrency"):
-        with pytest.raises(ValueError, match=f"{name} is {number}, not positive"):
-            Portions(**{name: number})
-
-
-async def test_an_import_of_nothing_fails_and_says_why(client: Client) -> None:
-    handle = await start(client, new(), Portions())
-    with pytest.raises(WorkflowFailureError) as failed:
-        await handle.result()
-    assert "there is no import" in str(failed.value.cause.__cause__)
 
 
 async def test_a_cancelled_import_stops_between_chunks_and_what_is_applied_stays(
@@ -483,28 +400,6 @@ async def test_a_cancelled_import_stops_between_chunks_and_what_is_applied_stays
     await record(handle, "import_catalogue_cancelled")
     async with http.post(f"/imports/{import_id}/cancel") as answer:
         assert answer.status == 202  # over is over
-
-
-async def test_an_attempt_goes_on_where_the_one_before_died(
-    imports: ImportStore, service: Service, database: Database
-) -> None:
-    import_id = await staged(imports, service, database, (line(new(), 1) for _ in range(20)))
-    portions = Portions(partition_rows=40, chunk_rows=5)
-    assert await imports.prepare(import_id, portions) is not None
-    applier = Applier(database.engine)
-    # The header is line 1: the chunks are lines 1 to 5, 6 to 10, and so on.
-    assert await applier.chunk(import_id, 0, 5, 1) == Applied(5, 4, 0, finished=False)
-    beats: list[Any] = []
-    environment = ActivityEnvironment()
-    environment.on_heartbeat = lambda *details: beats.extend(details)
-    applied = await environment.run(ImportActivities(imports, applier).apply, Partition(import_id, 0, 5))
-    assert applied == Applied(21, 20, 0, finished=True)
-    assert [beat.line for beat in beats if beat is not None] == sorted(beat.line for beat in beats if beat is not None)
-    assert {10, 15, 20, 21} <= {beat.line for beat in beats if beat is not None}
-    # One that was given up and is still under way does nothing twice.
-    both = await asyncio.gather(*(applier.chunk(import_id, 0, 5, 2) for _ in range(3)))
-    assert set(both) == {applied}
-    assert await movements(database, import_id) == 20
 
 
 async def test_orders_go_on_during_an_import_and_the_books_are_right(

@@ -2,20 +2,30 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from chassis.database import Database
+from inventory import jobs
+from inventory.applying import Applier
 from inventory.books import Books, Receipt
 from inventory.contract import Line, Refusal, Reservation, ReserveRequest
+from inventory.counting import CountingStore, LeaseLostError
+from inventory.imports import ImportStore
+from inventory.parsing import COLUMNS
+from inventory.settings import Settings
+from inventory.staging import Staging
 from inventory.store import RefusedError, Store
 
 SKUS = ("tea", "pot", "cup")
 WAREHOUSES = ("east", "west")
+SETTINGS = Settings(database_url="postgresql://nowhere/none", operator_token=SecretStr("operator-token"))
 ORDERS = ("first", "second", "third")
 
 
@@ -45,7 +55,23 @@ class Expire:
     limit: int
 
 
-Operation = Receive | Reserve | Step | Expire
+@dataclass(frozen=True)
+class Import:
+    """A supplier's list of one chunk."""
+
+    rows: tuple[tuple[str, str, int], ...]
+
+
+@dataclass(frozen=True)
+class Count:
+    """A whole stocktake: another one under way for the warehouse is taken over."""
+
+    warehouse: str
+    counted: tuple[tuple[str, int], ...]
+    reopens: bool
+
+
+Operation = Receive | Reserve | Step | Expire | Import | Count
 
 orders = st.sampled_from(ORDERS)
 operations: st.SearchStrategy[Operation] = st.one_of(
@@ -60,6 +86,20 @@ operations: st.SearchStrategy[Operation] = st.one_of(
     ),
     st.builds(Step, st.sampled_from(["commit", "release", "run_out"]), orders),
     st.builds(Expire, st.integers(1, 3)),
+    st.builds(
+        Import,
+        st.lists(
+            st.tuples(st.sampled_from(SKUS), st.sampled_from(WAREHOUSES), st.integers(0, 6)), min_size=1, max_size=4
+        ).map(tuple),
+    ),
+    st.builds(
+        Count,
+        st.sampled_from(WAREHOUSES),
+        st.lists(st.tuples(st.sampled_from(SKUS), st.integers(0, 6)), max_size=3, unique_by=lambda row: row[0]).map(
+            tuple
+        ),
+        st.booleans(),
+    ),
 )
 # The operations of a wave run at the same moment; the waves follow each other.
 waves = st.lists(st.lists(operations, min_size=1, max_size=5), min_size=1, max_size=6)
@@ -87,7 +127,9 @@ class Shop:
     async def _do(self, operation: Operation) -> object:
         match operation:
             case Receive(sku, warehouse, quantity, receipt):
-                return await self.books.receive(Receipt(self.name(str(receipt)), self.name(sku), warehouse, quantity))
+                return await self.books.receive(
+                    Receipt(self.name(str(receipt)), self.name(sku), self.name(warehouse), quantity)
+                )
             case Reserve(order, wanted, partial):
                 lines = tuple(Line(self.name(sku), quantity) for sku, quantity in wanted)
                 return await self.store.reserve(ReserveRequest(self.name(order), "EUR", lines, partial))
@@ -100,6 +142,38 @@ class Shop:
                 return None
             case Expire(limit):
                 return await self.store.release_expired(limit)
+            case Import(rows):
+                return await self._import(rows)
+            case Count():
+                return await self._count(operation)
+
+    async def _import(self, rows: tuple[tuple[str, str, int], ...]) -> jobs.ImportResult:
+        lines = [f"{self.name(sku)},100,EUR,250,{self.name(warehouse)},{units}" for sku, warehouse, units in rows]
+
+        async def body() -> AsyncIterator[bytes]:
+            yield "\n".join([",".join(COLUMNS), *lines]).encode()
+
+        imports, import_id = ImportStore(self.database.engine), uuid.uuid4().hex
+        await imports.accept(import_id, await Staging(self.database.engine, SETTINGS).stage(body(), is_csv=True))
+        await imports.prepare(import_id, jobs.Portions())
+        applied = await Applier(self.database.engine).chunk(import_id, 0, 100, 1)
+        assert (applied.finished, applied.rows) == (True, len(rows))
+        return await imports.finish(import_id, "completed")
+
+    async def _count(self, operation: Count) -> object:
+        counting, round_id, warehouse = CountingStore(self.database.engine), uuid.uuid4().hex, operation.warehouse
+        name = self.name(warehouse)
+        key = jobs.stocktake_key(round_id, name)
+        job = jobs.Stocktake(key, round_id, name, jobs.Counting.SHEET, deadline_seconds=60, lease_seconds=60)
+        try:
+            await counting.close(job)
+            await counting.write(name, {self.name(sku): units for sku, units in operation.counted}, complete=True)
+            result = await counting.correct(job)
+        except LeaseLostError:
+            result = jobs.Counted(name, key, jobs.CountStatus.CANCELLED)
+        if operation.reopens:
+            await counting.reopen(job, result)
+        return result
 
     async def _run_out(self, order_id: str) -> None:
         async with self.database.engine.begin() as connection:
@@ -117,7 +191,10 @@ class Shop:
 
     async def received(self) -> int:
         async with self.database.engine.connect() as connection:
-            query = text("SELECT coalesce(sum(quantity), 0) FROM movements WHERE kind = 'receipt' AND sku LIKE :mine")
+            query = text(
+                "SELECT coalesce(sum(quantity), 0) FROM movements"
+                " WHERE kind IN ('receipt', 'import', 'stocktake') AND sku LIKE :mine"
+            )
             return int((await connection.execute(query, {"mine": f"{self.prefix}-%"})).scalar_one())
 
     async def items(self) -> dict[str, dict[str, Any]]:

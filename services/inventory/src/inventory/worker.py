@@ -1,9 +1,12 @@
 """The composition root: from settings to a service."""
 
+from datetime import timedelta
+
 from chassis.connection import Connection
 from chassis.database import Database
 from chassis.serving import Service
 from inventory import contract
+from inventory.beating import BEAT_SECONDS
 from inventory.effects import effects
 from inventory.schedules import schedules
 from inventory.settings import Settings
@@ -25,6 +28,8 @@ def compose(settings: Settings, connection: Connection) -> Service:
         workflows=WORKFLOWS,
         activities=effects(database.engine),
         routes=routes,
+        # A cancellation reaches an activity in the answer to a heartbeat, and the SDK would hold most of those back.
+        worker_options={"max_heartbeat_throttle_interval": timedelta(seconds=BEAT_SECONDS)},
         background=background,
         schedules=schedules(settings),
     )
