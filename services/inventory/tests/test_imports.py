@@ -17,6 +17,7 @@ from chassis.testing.waiting import eventually
 from inventory import jobs
 from inventory.books import Books
 from inventory.contract import Line, ReserveRequest
+from inventory.imports import ImportStore
 from inventory.parsing import NotAListError
 from inventory.settings import Settings
 from inventory.staging import Staging
@@ -256,6 +257,24 @@ async def test_an_upload_that_breaks_off_leaves_nothing(http: aiohttp.ClientSess
 
     await eventually(gone)
     assert await count(database, "SELECT count(*) FROM imports") == 0
+
+
+async def test_what_a_dead_upload_left_is_swept_away_by_the_next(
+    http: aiohttp.ClientSession, database: Database, imports: ImportStore
+) -> None:
+    async with database.engine.begin() as connection:
+        for age in (2, 0):
+            upload_of = {"upload": uuid.uuid4(), "age": age}
+            await connection.execute(
+                text("INSERT INTO import_uploads VALUES (:upload, clock_timestamp() - make_interval(hours => :age))"),
+                upload_of,
+            )
+            await connection.execute(text("INSERT INTO import_rows (upload, line) VALUES (:upload, 2)"), upload_of)
+    import_id = await upload(http, listed([line(new(), 1)]))
+    # What is left is the upload that may still be under way, and the import that waits for Temporal.
+    assert await count(database, "SELECT count(*) FROM import_rows") == 2
+    assert await count(database, "SELECT count(*) FROM import_uploads") == 1
+    assert await imports.unstarted(9) == [import_id]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is known of imports: which there are, how far they are, what came of them."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -103,11 +104,11 @@ class ImportStore:
                 .values(started_at=func.clock_timestamp())
             )
 
-    async def withdraw(self, import_id: str) -> bool:
+    async def withdraw(self, import_id: str) -> uuid.UUID | None:
         """Cancel an import that no workflow works on yet.
 
         Returns:
-            Whether there was one.
+            The upload that nobody needs any more, or None if there is no such import.
         """
         async with self._engine.begin() as connection:
             now = func.clock_timestamp()
@@ -117,11 +118,8 @@ class ImportStore:
                 .values(state="cancelled", started_at=now, finished_at=now)
                 .returning(imports.c.upload)
             )
-            found = withdrawn.first()
-            if found is not None:
-                mine = {"upload": found.upload}
-                await connection.execute(text("DELETE FROM import_rows WHERE upload = :upload"), mine)
-            return found is not None
+            upload: uuid.UUID | None = withdrawn.scalar_one_or_none()
+            return upload
 
     async def prepare(self, import_id: str, portions: Portions) -> Begun | None:
         """Reject what contradicts itself, and divide the rest. A repeat changes nothing.

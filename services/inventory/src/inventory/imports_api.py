@@ -108,18 +108,22 @@ class ImportsApi:
         row = await self._store.find(import_id)
         if row is None:
             raise _unknown(request)
-        if row["finished_at"] is None and not await self._store.withdraw(import_id):
-            try:
-                await self._connection.client.get_workflow_handle(jobs.import_id_of(import_id)).cancel()
-            except TemporalUnavailable as error:
-                raise _away() from error
-            except RPCError as error:
-                if is_away(error):
-                    raise _away() from error
-                # It ended between the look at its row and now.
-                if error.status != RPCStatusCode.NOT_FOUND:
-                    raise
+        if row["finished_at"] is None:
+            upload = await self._store.withdraw(import_id)
+            await (self._cancel(import_id) if upload is None else self._staging.discard(upload))
         return web.json_response(await self._store.document(import_id), status=202)
+
+    async def _cancel(self, import_id: str) -> None:
+        try:
+            await self._connection.client.get_workflow_handle(jobs.import_id_of(import_id)).cancel()
+        except TemporalUnavailable as error:
+            raise _away() from error
+        except RPCError as error:
+            if is_away(error):
+                raise _away() from error
+            # It ended between the look at its row and now.
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
 
 
 def _import_id(request: web.Request) -> str:

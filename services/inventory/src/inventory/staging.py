@@ -22,6 +22,15 @@ MAX_LINE = 10_000
 ABANDONED = "1 hour"
 """An upload that has written nothing for so long was broken off with its process."""
 
+DISCARDED = 50_000
+"""Rows that are removed in one transaction."""
+
+_DISCARD = text(
+    """
+    DELETE FROM import_rows WHERE upload = :upload AND line IN (
+        SELECT line FROM import_rows WHERE upload = :upload ORDER BY line LIMIT :lines)
+    """
+)
 _COPY = "COPY import_rows (upload, line, sku, weight, currency, price, warehouse, quantity, fault) FROM STDIN"
 _NOTHING = (None,) * 6
 
@@ -75,10 +84,14 @@ class Staging:
             raise
 
     async def discard(self, upload: uuid.UUID) -> None:
-        """Remove an upload and its rows."""
-        async with self._engine.begin() as connection:
-            await connection.execute(text("DELETE FROM import_rows WHERE upload = :upload"), {"upload": upload})
-            await connection.execute(text("DELETE FROM import_uploads WHERE upload = :upload"), {"upload": upload})
+        """Remove an upload and its rows, some at a time: they may be millions."""
+        mine = {"upload": upload, "lines": DISCARDED}
+        while True:
+            async with self._engine.begin() as connection:
+                if (await connection.execute(_DISCARD, mine)).rowcount == DISCARDED:
+                    continue
+                await connection.execute(text("DELETE FROM import_uploads WHERE upload = :upload"), mine)
+                return
 
     async def _write(self, upload: uuid.UUID, body: AsyncIterable[bytes], *, is_csv: bool) -> Staged:
         digest = hashlib.sha256()

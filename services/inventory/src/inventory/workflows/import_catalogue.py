@@ -69,7 +69,7 @@ class ImportCatalogue:
             raise
         if self._at is not None and self._at.next < self._at.partitions:
             self._renew(job, self._at)
-        return await self._finish(job.import_id, "completed")
+        return await uninterrupted(self._finish(job.import_id, "completed"))
 
     async def _apply(self, job: jobs.CatalogueImport, begun: jobs.Begun) -> None:
         """Run partitions until all have ended, or until it is time to continue as new and those under way have."""

@@ -48,7 +48,7 @@ class StocktakeRound:
             if is_cancelled_exception(error):
                 await uninterrupted(_finish(job, counts, "cancelled"))
             raise
-        return await _finish(job, counts, "completed")
+        return await uninterrupted(_finish(job, counts, "completed"))
 
     async def _all(self, job: Round, counts: dict[str, Counted]) -> None:
         warehouses = list(job.warehouses) or await workflow.execute_activity_method(

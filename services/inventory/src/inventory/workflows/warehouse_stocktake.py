@@ -63,7 +63,7 @@ class WarehouseStocktake:
             counted = Counted(job.warehouse, job.key, status, reason=why(error))
             await uninterrupted(self._leave(job, counted))
             raise
-        await self._leave(job, counted)
+        await uninterrupted(self._leave(job, counted))
         return counted
 
     async def _count(self, job: Stocktake) -> Counted:
