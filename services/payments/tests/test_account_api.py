@@ -14,7 +14,7 @@ from chassis.connection import Connection
 from chassis.problems import problem_middleware
 from chassis.testing.serving import serve_app
 from payments.account_api import AccountApi
-from payments.account_terms import Booked, Move
+from payments.account_terms import Balance, Booked, Move
 from payments.store_credit import StoreCredit, Unanswered
 
 from .conftest import World, account_with, balance_of, new_account, new_key, serving
@@ -134,16 +134,23 @@ async def test_accounts_are_read_from_the_table_while_temporal_is_away(world: Wo
     assert await balance_of(world, account_id) == 440
 
 
-async def test_a_booking_whose_answer_is_lost_is_looked_up_in_the_ledger(world: World) -> None:
+async def test_what_became_of_a_lost_answer_is_looked_up_in_the_table(world: World) -> None:
     class Losing(StoreCredit):
         async def deposit(self, account_id: str, move: Move) -> Booked:
             await world.accounts.deposit(account_id, move)
+            raise Unanswered("lost")
+
+        async def set_open(self, account_id: str, *, open: bool) -> Balance:  # noqa: A002 - as production has it
+            await world.accounts.set_open(account_id, open=False)
             raise Unanswered("lost")
 
     account_id, body = new_account(), _body(500)
     credit = Losing(Connection("payments"), world.accounts)
     async with serve_app(_app(world, credit)) as url, aiohttp.ClientSession(url) as session:
         status, booked = await Service(session).post(f"/accounts/{account_id}/deposits", body)
+        closed, account = await Service(session).post(f"/accounts/{account_id}/close")
+        reopened, _ = await Service(session).post(f"/accounts/{account_id}/reopen")
+    assert (closed, account["open"], reopened) == (200, False, 503)
     assert (status, booked["booking_key"], booked["balance_after"]) == (200, body["booking_key"], 500)
 
 

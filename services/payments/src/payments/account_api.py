@@ -141,7 +141,8 @@ class AccountApi:
         except AccountRefused as refused:
             _refuse(refused)
         except (Unanswered, TemporalUnavailable) as unknown:
-            raise _unknown() from unknown
+            if (await self._account(request)).open != open:
+                raise _unknown() from unknown
         return web.json_response(_shown(await self._account(request)))
 
 
