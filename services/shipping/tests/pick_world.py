@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
 from chassis.guard import ArgumentGuard
@@ -122,3 +123,15 @@ async def open_floor(client: Client, world: World) -> AsyncIterator[Floor]:
     async with worker(client, picks, world):
         yield Floor(world, client, picks)
         picks.release()
+
+
+async def update(handle: WorkflowHandle[Any, Any], change: Any, choice: picking.Choice) -> picking.WaveStatus:
+    """One that comes just as a run continues as new is refused without effect, and to be repeated."""
+    while True:
+        try:
+            status: picking.WaveStatus = await handle.execute_update(change, choice)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.FAILED_PRECONDITION:
+                raise
+        else:
+            return status

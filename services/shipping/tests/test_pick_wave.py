@@ -14,7 +14,7 @@ from shipping import contract, picking
 from shipping.picks import WaveState
 from shipping.workflows.pick_wave import PickWave
 
-from .pick_world import Floor, HeldPicks, open_floor, worker
+from .pick_world import Floor, HeldPicks, open_floor, update, worker
 from .world import World, new_order, until
 
 Record = Callable[[WorkflowHandle[Any, Any], str], Awaitable[None]]
@@ -129,7 +129,7 @@ async def test_all_are_paused_then_one_goes_on_then_all(floor: Floor, record: Re
     handle = await floor.start(3)
     for number in gates:
         await until(lambda: floor.holds(number))  # noqa: B023 - awaited at once
-    paused = await handle.execute_update(PickWave.pause, picking.Choice())
+    paused = await update(handle, PickWave.pause, picking.Choice())
     assert (paused.paused, paused.progress.phase) == (True, "paused")
     assert [(picker.state, picker.tasks) for picker in paused.pickers] == [("paused", 0)] * 3
     floor.picks.release()
@@ -140,14 +140,14 @@ async def test_all_are_paused_then_one_goes_on_then_all(floor: Floor, record: Re
     # What was being picked is finished, and nothing more.
     await until(in_hand_finished)
     assert sum((await floor.effects()).values()) == 3
-    one = await handle.execute_update(PickWave.resume, picking.Choice(2))
+    one = await update(handle, PickWave.resume, picking.Choice(2))
     assert [picker.state == "paused" for picker in one.pickers] == [True, False, True]
 
     async def second_did_the_rest() -> bool:
         return (await floor.status()).pickers[1].picked >= 5
 
     await until(second_did_the_rest)
-    await handle.execute_update(PickWave.resume, picking.Choice())
+    await update(handle, PickWave.resume, picking.Choice())
     counts = await handle.result()
     assert counts.picked == 12
     assert await floor.effects() == dict.fromkeys(tasks, 1)
@@ -160,7 +160,7 @@ async def test_a_pause_that_makes_no_sense_is_refused(floor: Floor) -> None:
     handle = await floor.start(1)
     await until(lambda: floor.holds(1))
     with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await handle.execute_update(PickWave.pause, picking.Choice(2))
+        await update(handle, PickWave.pause, picking.Choice(2))
     assert isinstance(caught.value.cause, ApplicationError)
     assert (caught.value.cause.type, caught.value.cause.message) == (picking.NOT_POSSIBLE, "the wave has 1 pickers")
     for nonsense in ({"picker": 0}, {"picker": "1"}, None):

@@ -351,7 +351,7 @@ async def test_nonsense_from_a_raw_client_fails_clearly_and_the_worker_lives(
     assert (await (await plan(client, plan_request(new_order()))).result()).parcels
 
 
-@pytest.mark.parametrize("workflow", ["PlanShipment", "BookShipment", "CancelShipment", "TrackShipment"])
+@pytest.mark.parametrize("workflow", [workflow.__name__ for workflow in WORKFLOWS])
 async def test_a_workflow_without_an_argument_fails_clearly(client: Client, world: World, workflow: str) -> None:
     handle = await client.start_workflow(
         f"shipping.{workflow}", id=new_order(), task_queue=contract.TASK_QUEUE, execution_timeout=timedelta(days=1)

@@ -38,6 +38,9 @@ PAUSE_SECONDS = 5.0
 CALL_SECONDS = 5.0
 """Time-out of one call to Temporal."""
 
+UPDATE_ATTEMPTS = 5
+"""How often an update is tried that meets the end of a run."""
+
 ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 
@@ -162,12 +165,7 @@ class PickDesk:
         if wave.state not in OPEN:
             raise Problem(409, "Conflict", f"The wave is {wave.state}.")
         try:
-            status: picking.WaveStatus = await self._handle(wave.wave_id).execute_update(
-                name,
-                picking.Choice(whom.picker),
-                result_type=picking.WaveStatus,
-                rpc_timeout=timedelta(seconds=CALL_SECONDS),
-            )
+            status = await self._insist(wave.wave_id, name, picking.Choice(whom.picker))
         except WorkflowUpdateFailedError as error:
             raise Problem(409, "Conflict", str(error.cause)) from error
         except WorkflowUpdateRPCTimeoutOrCancelledError as error:
@@ -177,6 +175,26 @@ class PickDesk:
                 raise Problem(409, "Conflict", "The wave is not under way.") from error
             raise _away() if is_away(error) else error from error
         return web.json_response(_shown(wave, "paused" if status.paused else "running", status))
+
+    async def _insist(self, wave_id: str, name: str, choice: picking.Choice) -> picking.WaveStatus:
+        """Update a wave. One that comes just as a run continues as new is refused without effect, and repeated.
+
+        Raises:
+            RPCError: If there is no such wave, or Temporal does not answer.
+            WorkflowUpdateFailedError: If the wave refuses.
+        """
+        for attempt in range(UPDATE_ATTEMPTS):
+            try:
+                status: picking.WaveStatus = await self._handle(wave_id).execute_update(
+                    name, choice, result_type=picking.WaveStatus, rpc_timeout=timedelta(seconds=CALL_SECONDS)
+                )
+            except RPCError as error:
+                if error.status is not RPCStatusCode.FAILED_PRECONDITION or attempt == UPDATE_ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(0.1 * (attempt + 1))
+            else:
+                return status
+        raise AssertionError("unreachable")
 
     async def run(self, connection: Connection) -> None:
         """Start the workflows of accepted waves, for ever."""
