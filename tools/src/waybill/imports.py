@@ -87,7 +87,14 @@ class Imports:
         self._urls = urls
         self._operator = {"Authorization": f"Bearer {operator_token}"}
 
-    async def send(self, kind: str, path: Path, import_id: str, sent: Callable[[int], None] = lambda _: None) -> int:
+    async def send(
+        self,
+        kind: str,
+        path: Path,
+        import_id: str,
+        sent: Callable[[int], None] = lambda _: None,
+        query: Mapping[str, str] | None = None,
+    ) -> int:
         """Send a file. May be repeated with the same id: a repeat of the same file is the same import.
 
         Args:
@@ -95,6 +102,7 @@ class Imports:
             path: A CSV or JSON Lines file.
             import_id: Of the import.
             sent: Told how many bytes of the present attempt are gone.
+            query: What else the service can be told.
 
         Returns:
             How many rows arrived.
@@ -109,6 +117,7 @@ class Imports:
             async with self._session.post(
                 f"{self._urls[OWNERS[kind]]}/imports",
                 data=_pieces(path, sent),
+                params=query,
                 headers=headers,
                 # No end for the whole: a file may be long. A silence is one.
                 timeout=aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_SECONDS, sock_connect=15),

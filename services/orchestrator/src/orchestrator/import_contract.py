@@ -16,7 +16,9 @@ from chassis.progress import Progress
 MAX_WINDOW = 500
 """Most orders of one import that are under way at the same time."""
 
-BULK = Priority(priority_key=5)
+BULK_KEY = 5
+"""Priority of imported orders, the lowest: what customers wait for goes first on every queue."""
+BULK = Priority(priority_key=BULK_KEY)
 """Of an import and its orders, and by inheritance of all that they start: whatever else waits goes first."""
 
 
@@ -79,12 +81,16 @@ class ImportRequest:
     events: int = 0
     """Continue as new when the history has so many events; 0 leaves it to the server's suggestion."""
     carried: Carried = field(default_factory=Carried)
+    priority: int = BULK_KEY
+    """Of its orders, from 1, which goes first, to 5."""
 
     def __post_init__(self) -> None:
         if not self.import_id or self.rows < 1 or self.events < 0:
             raise ValueError("an import has an id and at least one row")
         if not 1 <= self.window <= MAX_WINDOW:
             raise ValueError(f"window is {self.window}, not from 1 to {MAX_WINDOW}")
+        if not 1 <= self.priority <= BULK_KEY:
+            raise ValueError(f"priority is {self.priority}, not from 1 to {BULK_KEY}")
 
 
 @dataclass(frozen=True, slots=True)

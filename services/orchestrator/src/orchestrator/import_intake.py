@@ -8,13 +8,13 @@ from typing import NoReturn
 from sqlalchemy import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import WorkflowExecutionStatus
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from chassis.connection import Connection, TemporalUnavailable, is_away
 from orchestrator import contract
-from orchestrator.import_contract import BULK, ImportOrders, ImportRequest, ImportStatus, import_id_of
+from orchestrator.import_contract import BULK_KEY, ImportOrders, ImportRequest, ImportStatus, import_id_of
 from orchestrator.import_store import ImportStore
 from orchestrator.uploads import UploadStore
 
@@ -40,6 +40,7 @@ class ImportIntake:
         start_seconds: float,
         every_seconds: float,
         sweep_seconds: float,
+        priority: int = BULK_KEY,
     ) -> None:
         """Take what it works with.
 
@@ -50,6 +51,7 @@ class ImportIntake:
             start_seconds: Longest wait for Temporal in a request.
             every_seconds: Pause of the loop.
             sweep_seconds: How often it looks for what broke off.
+            priority: Of imports and of their orders.
         """
         self._store = store
         self._uploads = uploads
@@ -57,6 +59,7 @@ class ImportIntake:
         self.patience = timedelta(seconds=start_seconds)
         self._every = every_seconds
         self._sweep = sweep_seconds
+        self._priority = priority
 
     async def start(self, row: RowMapping) -> bool:
         """Start an import's workflow.
@@ -68,12 +71,12 @@ class ImportIntake:
             async with asyncio.timeout(self.patience.total_seconds()):
                 await self._connection.client.start_workflow(
                     ImportOrders.run,
-                    ImportRequest(row["import_id"], row["rows"], row["window"]),
+                    ImportRequest(row["import_id"], row["rows"], row["window"], priority=self._priority),
                     id=import_id_of(row["import_id"]),
                     task_queue=contract.TASK_QUEUE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    priority=BULK,
+                    priority=Priority(priority_key=self._priority),
                     rpc_timeout=self.patience,
                 )
         except WorkflowAlreadyStartedError:

@@ -34,6 +34,7 @@ class Importing:
             start_seconds=settings.start_seconds,
             every_seconds=settings.intake_seconds,
             sweep_seconds=settings.import_sweep_seconds,
+            priority=settings.import_priority,
         )
         self.activities = ImportActivities(
             self.store, self.views, connection, look_seconds=settings.import_look_seconds

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from chassis.settings import HttpUrl, ServiceSettings, env
 from orchestrator.contract import APPROVAL_ESCALATED, APPROVAL_REMINDER
-from orchestrator.import_contract import MAX_WINDOW
+from orchestrator.import_contract import BULK_KEY, MAX_WINDOW
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$")]
@@ -39,6 +39,8 @@ class Settings(ServiceSettings):
     """Who is told when the approval is still missing shortly before the end."""
     import_window: int = Field(default=20, ge=1, le=MAX_WINDOW)
     """How many orders of one import are under way at the same time, where the request does not say."""
+    import_priority: int = Field(default=BULK_KEY, ge=1, le=BULK_KEY)
+    """Priority of imported orders on every queue, from 1 to 5. Customers' own have 1."""
     import_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
     """Largest file of orders."""
     import_look_seconds: float = Field(default=0.5, gt=0, le=10)

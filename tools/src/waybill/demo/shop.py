@@ -45,13 +45,16 @@ class Shop:
             body: dict[str, Any] = {"weight": product.weight, "prices": {CURRENCY: product.price}}
             await self._expect("PUT", "inventory", f"/catalogue/{product.sku}", body, {200, 201, 204})
             for warehouse, quantity in product.receipts.items():
-                receipt = f"{run}-{product.sku}-{warehouse}"
-                body = {"receipt_id": receipt, "sku": product.sku, "warehouse": warehouse, "quantity": quantity}
-                await self._expect("POST", "inventory", "/receipts", body, {200, 201})
+                await self.stock(product.sku, warehouse, quantity, f"{run}-{product.sku}-{warehouse}")
 
         for name, amount in STORE_CREDIT.items():
             move = {"booking_key": f"{run}-{name}-in", "amount": amount, "currency": CURRENCY}
             await self._expect("POST", "payments", f"/accounts/{run}-{name}/deposits", move, {200})
+
+    async def stock(self, sku: str, warehouse: str, quantity: int, receipt_id: str) -> None:
+        """Goods come in. The same receipt again is the same goods."""
+        body = {"receipt_id": receipt_id, "sku": sku, "warehouse": warehouse, "quantity": quantity}
+        await self._expect("POST", "inventory", "/receipts", body, {200, 201})
 
     async def ask_to(self, service: str, path: str, body: Mapping[str, Any], statuses: set[int]) -> dict[str, Any]:
         """``POST`` to a service.

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDReusePolicy
 from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError, is_cancelled_exception
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
@@ -120,7 +120,7 @@ class ImportOrders(import_contract.ImportOrders):
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 cancellation_type=ChildWorkflowCancellationType.ABANDON,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                priority=import_contract.BULK,
+                priority=Priority(priority_key=self._request.priority),
             )
         except WorkflowAlreadyStartedError:
             # By the intake, which starts what stays accepted for long, or by this run before it was reset.

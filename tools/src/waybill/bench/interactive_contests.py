@@ -1,0 +1,115 @@
+"""How long a customer's order takes while hundreds of imported ones wait."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiohttp
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from waybill.bench.harness import Contest, Figure, Group
+from waybill.demo.day import FINISHED
+from waybill.demo.samples import SAMPLES
+from waybill.demo.shop import Shop
+from waybill.imports import Imports
+from waybill.stack import Stack
+from waybill.stack.plan import NAMESPACE
+
+IMPORTED = 600
+WINDOW = 500
+WAITING = 300
+"""Imported orders under way at least, when the customers' are placed."""
+CUSTOMERS = 5
+"""Orders of customers, one after the other; the slowest counts."""
+WARM_UP = 3
+UNITS = 2
+"""Of each order."""
+LOOK_SECONDS = 0.05
+LOWEST, NONE = 5, 1
+"""Priority of imported orders: below the customers', or theirs."""
+NAMES = ("interactive_during_import", "interactive_vs_idle")
+
+
+@asynccontextmanager
+async def setting() -> AsyncIterator[Sequence[Contest]]:
+    """Each figure has a stack of its own, since what was imported for one would slow the next."""
+    with TemporaryDirectory(prefix="waybill-bench-") as folder:
+        yield [
+            Contest(
+                NAMES[0],
+                "s",
+                _worst(Path(folder), LOWEST),
+                _worst(Path(folder), NONE),
+                f"slowest of {CUSTOMERS} orders while {WAITING} imported ones wait, against no priorities; 0.2 or less",
+            ),
+            Contest(
+                NAMES[1],
+                "s",
+                _worst(Path(folder), LOWEST),
+                _worst(Path(folder), None),
+                f"slowest of {CUSTOMERS} orders while {WAITING} imported ones wait, against an idle stack",
+            ),
+        ]
+
+
+GROUP = Group(NAMES, setting)
+
+
+def _worst(folder: Path, priority: int | None) -> Figure:
+    """The slowest order of some customers, beside an import of a priority, or of none."""
+
+    async def measure() -> float:
+        run = uuid.uuid4().hex[:12]
+        env = {"orchestrator": {"ORCHESTRATOR_IMPORT_PRIORITY": str(priority or LOWEST)}}
+        async with Stack(folder / run, env=env) as stack, aiohttp.ClientSession() as session:
+            shop = Shop(session, stack.urls, stack.operator_token)
+            await shop.stock_up(run)
+            await shop.stock("TEA-250", "north", UNITS * (IMPORTED + CUSTOMERS + WARM_UP), f"{run}-more")
+            for number in range(WARM_UP):
+                await _order(shop, f"{run}-warm-{number}")
+            if priority is not None:
+                await _import(stack, Imports(session, stack.urls, stack.operator_token), folder, run)
+            seconds = [await _order(shop, f"{run}-customer-{number}") for number in range(CUSTOMERS)]
+            stack.hurry()  # what is still under way is of no interest
+            return max(seconds)
+
+    return measure
+
+
+async def _import(stack: Stack, imports: Imports, folder: Path, run: str) -> None:
+    """Begin an import, and wait until enough of its orders wait."""
+    path = folder / f"{run}.jsonl"
+    bodies = (SAMPLES[0].body(f"{run}-import-{number}") for number in range(IMPORTED))
+    await asyncio.to_thread(path.write_text, "".join(json.dumps(body) + "\n" for body in bodies))
+    await imports.send("orders", path, run, query={"window": str(WINDOW)})
+    client = await Client.connect(stack.urls["temporal"], namespace=NAMESPACE)
+    handle = client.get_workflow_handle(f"import-orders:{run}")
+    while True:
+        try:
+            state = await handle.query("state")
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+        else:
+            if state["running"] >= WAITING:
+                return
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _order(shop: Shop, order_id: str) -> float:
+    """Place an order. Returns the seconds until it had ended, fulfilled."""
+    began = time.perf_counter()
+    await shop.place(SAMPLES[0].body(order_id))
+    while True:
+        document = await shop.order(order_id)
+        if document is not None and document["status"] in FINISHED:
+            if document["status"] != "fulfilled":
+                raise RuntimeError(f"{order_id} ended as {document['status']}: {document['reason']}")
+            return time.perf_counter() - began
+        await asyncio.sleep(LOOK_SECONDS)
