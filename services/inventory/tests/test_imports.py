@@ -421,6 +421,20 @@ async def test_a_cancelled_import_stops_between_chunks_and_what_is_applied_stays
         assert answer.status == 202  # over is over
 
 
+async def test_an_import_that_somebody_terminated_can_be_ended(
+    client: Client, http: aiohttp.ClientSession, stocked: Stocked, database: Database
+) -> None:
+    blocked = await stocked(east=1)
+    async with database.engine.connect() as other, other.begin() as transaction:
+        await other.execute(text("SELECT 1 FROM stock WHERE sku = :sku FOR UPDATE"), {"sku": blocked})
+        import_id = await upload(http, listed([line(blocked, 7)]))
+        handle = client.get_workflow_handle(jobs.import_id_of(import_id))
+        await handle.terminate()
+        async with http.post(f"/imports/{import_id}/cancel") as answer:
+            assert (answer.status, (await answer.json())["status"]) == (202, "cancelled")
+        await transaction.rollback()
+
+
 async def test_orders_go_on_during_an_import_and_the_books_are_right(
     client: Client, http: aiohttp.ClientSession, store: Store, stocked: Stocked, books: Books
 ) -> None:

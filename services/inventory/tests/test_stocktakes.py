@@ -259,17 +259,20 @@ async def test_a_round_goes_on_by_itself_where_the_one_that_it_joined_is_cancell
 
 
 async def test_a_warehouse_opens_when_its_round_is_terminated(
-    client: Client, stocked: Stocked, warehouse: str, database: Database
+    client: Client, http: aiohttp.ClientSession, stocked: Stocked, warehouse: str, database: Database
 ) -> None:
     await stocked(**{warehouse: 9})
-    handle = await begin(client, warehouse, lease_seconds=600)
+    async with http.post("/stocktakes", json={"warehouses": [warehouse]}) as answer:
+        round_id = (await answer.json())["round_id"]
     await until_closed(database, warehouse)
-    await handle.terminate()
+    await client.get_workflow_handle(jobs.round_workflow_id(round_id)).terminate()
 
     async def is_open() -> bool:
         return await closed_for(database, warehouse) is None
 
     await eventually(is_open)
+    async with http.post(f"/stocktakes/{round_id}/cancel") as answer:
+        assert (await answer.json())["status"] == "cancelled"
 
 
 async def test_a_warehouse_opens_by_itself_when_its_stocktake_dies_and_is_counted_by_the_next_round(

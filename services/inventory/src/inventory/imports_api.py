@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from aiohttp import web
 from sqlalchemy import RowMapping
-from temporalio.service import RPCError, RPCStatusCode
 
-from chassis.connection import Connection, TemporalUnavailable, is_away
+from chassis.connection import Connection, TemporalUnavailable
 from chassis.paging import page, page_args
 from chassis.problems import Problem, operators_only
 from inventory import jobs
 from inventory.imports import ImportStore
-from inventory.intake import Intake, Job, Kind
+from inventory.intake import Intake, Job, Kind, cancel
 from inventory.jobs import Portions
 from inventory.parsing import NotAListError
 from inventory.settings import Settings
@@ -115,15 +114,12 @@ class ImportsApi:
 
     async def _cancel(self, import_id: str) -> None:
         try:
-            await self._connection.client.get_workflow_handle(jobs.import_id_of(import_id)).cancel()
+            running = await cancel(self._connection, jobs.import_id_of(import_id))
         except TemporalUnavailable as error:
             raise _away() from error
-        except RPCError as error:
-            if is_away(error):
-                raise _away() from error
-            # It ended between the look at its row and now.
-            if error.status != RPCStatusCode.NOT_FOUND:
-                raise
+        if not running:
+            # It ended between the look at its row and now, which this does not change; or somebody terminated it.
+            await self._store.finish(import_id, "cancelled")
 
 
 def _import_id(request: web.Request) -> str:

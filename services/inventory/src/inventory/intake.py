@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from chassis.connection import Connection, TemporalUnavailable, is_away
 from inventory import contract, jobs
@@ -104,3 +105,24 @@ class Intake:
                 except (SQLAlchemyError, RPCError):
                     logger.warning("the intake tries again", exc_info=True)
             await asyncio.sleep(self._every)
+
+
+async def cancel(connection: Connection, workflow_id: str) -> bool:
+    """Ask a workflow to end.
+
+    Returns:
+        Whether it was running. Temporal takes the cancellation of one that is over for done.
+
+    Raises:
+        TemporalUnavailable: If Temporal does not answer; the request may have reached it.
+    """
+    handle = connection.client.get_workflow_handle(workflow_id)
+    try:
+        await handle.cancel()
+        return (await handle.describe()).status == WorkflowExecutionStatus.RUNNING
+    except RPCError as error:
+        if is_away(error):
+            raise TemporalUnavailable(str(error)) from error
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return False

@@ -15,8 +15,8 @@ from chassis.problems import Problem, operators_only, read_json
 from inventory import jobs
 from inventory.api import Name
 from inventory.counting import CountingStore, Sheet
-from inventory.intake import Intake, Job, Kind
-from inventory.jobs import Counting, Round
+from inventory.intake import Intake, Job, Kind, cancel
+from inventory.jobs import Counting, Round, RoundResult
 from inventory.parsing import MAX_ON_HAND
 from inventory.rounds import RoundStore
 from inventory.settings import Settings
@@ -125,15 +125,14 @@ class StocktakesApi:
         round_id = _round_id(request)
         if await self._rounds.document(round_id) is None:
             raise _unknown(request)
-        withdrawn = await self._rounds.withdraw(round_id)
-        try:
-            await self._connection.client.get_workflow_handle(jobs.round_workflow_id(round_id)).cancel()
-        except TemporalUnavailable as error:
-            if not withdrawn:
+        if not await self._rounds.withdraw(round_id):
+            try:
+                running = await cancel(self._connection, jobs.round_workflow_id(round_id))
+            except TemporalUnavailable as error:
                 raise _away() from error
-        except RPCError as error:
-            if error.status != RPCStatusCode.NOT_FOUND and not withdrawn:
-                raise _away() from error
+            if not running:
+                # It ended, which this does not change; or somebody terminated it.
+                await self._rounds.finish(RoundResult(round_id, ()), "cancelled")
         return web.json_response(await self._rounds.document(round_id), status=202)
 
     async def count(self, request: web.Request) -> web.Response:
