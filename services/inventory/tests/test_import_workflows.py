@@ -159,3 +159,14 @@ async def test_an_attempt_goes_on_where_the_one_before_died(
     both = await asyncio.gather(*(applier.chunk(import_id, 0, 5, 2) for _ in range(3)))
     assert set(both) == {applied}
     assert await movements(database, import_id) == 20
+
+
+async def test_a_worker_that_drains_stops_between_two_chunks(
+    imports: ImportStore, service: Service, database: Database
+) -> None:
+    import_id = await staged(imports, service, database, (line(new(), 1) for _ in range(20)))
+    await imports.prepare(import_id, Portions(partition_rows=40, chunk_rows=5))
+    environment = ActivityEnvironment()
+    environment.worker_shutdown()
+    activities = ImportActivities(imports, Applier(database.engine))
+    assert await environment.run(activities.apply, Partition(import_id, 0, 5)) == Applied(5, 4, 0, finished=False)

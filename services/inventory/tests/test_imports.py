@@ -227,6 +227,14 @@ async def test_what_is_no_list_is_refused_and_leaves_nothing(
         assert await count(database, f"SELECT count(*) FROM {table}") == 0
 
 
+async def test_a_list_larger_than_any_other_body_is_streamed(http: aiohttp.ClientSession, database: Database) -> None:
+    body = listed(line(f"{new()}", 1) for _ in range(20_000))
+    assert len(body) > 1_000_000
+    await upload(http, body)
+    assert await count(database, "SELECT count(*) FROM import_rows WHERE fault IS NULL") == 20_000
+    assert await count(database, "SELECT rows FROM imports") == 20_000
+
+
 async def test_a_list_longer_than_allowed_is_refused(service: Service, database: Database) -> None:
     assert isinstance(service.settings, Settings)
     settings = service.settings.model_copy(update={"import_max_rows": 2})

@@ -226,6 +226,9 @@ async def test_a_second_round_joins_the_first_and_gets_its_result(
     assert all(each == results[0] for each in results)
     assert results[0][0].key == key
     assert await movements(database, warehouse) == [(f"stocktake:{key}", -2)]
+    async with database.engine.connect() as connection:
+        mine = text("SELECT count(*) FROM stocktakes WHERE warehouse = :warehouse")
+        assert (await connection.execute(mine, {"warehouse": warehouse})).scalar_one() == 1
     await record(others[0], "stocktake_round_joined")
 
 

@@ -91,7 +91,8 @@ class ImportActivities:
             except (ProgrammingError, NotSupportedError) as error:
                 raise ApplicationError(str(error.orig), attempt, type=SENSELESS, non_retryable=True) from error
             activity.heartbeat(applied)
-            if applied.finished:
+            # A worker that drains stops between two chunks, and the next activity goes on elsewhere.
+            if applied.finished or activity.is_worker_shutdown():
                 break
         assert applied is not None  # noqa: S101 - CHUNKS is positive
         return applied
