@@ -42,6 +42,13 @@ def test_a_result_counts_once_whoever_reports_it_however_often() -> None:
     assert (made.done, made.hands[0].picked, made.hands[1].picked) == (1, 1, 0)
 
 
+def test_a_result_of_a_picker_that_there_is_not_counts_for_nobody() -> None:
+    made = board(3, 2)
+    for number, picker in enumerate((-1, 0, 3)):
+        made.take(Report(1, number, (Picked(f"t{number}", Outcome.PICKED, picker),)), NOON)
+    assert (made.done, [hand.picked for hand in made.hands]) == (3, [0, 0])
+
+
 def test_a_lost_pickers_tasks_go_to_the_others() -> None:
     made = board(4, 2)
     made.hand_out(NOON)

@@ -90,6 +90,9 @@ async def test_a_wave_is_asked_for_watched_paused_resumed_and_its_result_kept(
         _, shown = await call(http, "GET", path)
         return bool(shown["progress"] and shown["progress"]["total"] == 12)
 
+    async def paused_still() -> bool:
+        return bool((await call(http, "GET", path))[1]["status"] == "paused")
+
     await until(running)
     status, one = await call(http, "POST", f"{path}/pause", {"picker": 2})
     assert (status, one["status"], one["hands"][1]["state"]) == (200, "running", "paused")
@@ -100,6 +103,7 @@ async def test_a_wave_is_asked_for_watched_paused_resumed_and_its_result_kept(
     # The same again is the same wave; another one of its id is not.
     assert (await call(http, "POST", "/pick-waves", asked))[0] == 202
     assert (await call(http, "POST", "/pick-waves", {**asked, "pickers": 3}))[0] == 409
+    await until(paused_still)
     status, shown = await call(http, "POST", f"{path}/resume", {})
     assert (status, shown["status"]) == (200, "running")
 

@@ -104,7 +104,7 @@ class Board:
                 continue
             self.done += 1
             self.skipped += result.outcome == Outcome.SKIPPED
-            if result.picker is not None and result.picker <= len(self.hands):
+            if result.picker is not None and 1 <= result.picker <= len(self.hands):
                 self.hands[result.picker - 1].picked += 1
 
     def _strike(self, task: str) -> bool:

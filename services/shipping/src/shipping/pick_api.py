@@ -15,6 +15,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field, SecretStr, StringConstraints
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import (
+    Client,
     WorkflowHandle,
     WorkflowQueryRejectedError,
     WorkflowUpdateFailedError,
@@ -212,11 +213,29 @@ class PickDesk:
                 continue
 
     async def _start(self, connection: Connection, wave: Wave) -> None:
-        # Its first activity marks the wave as running; until then it may be started twice, which is once.
-        await connection.client.start_workflow(
+        """Start a wave, or note that it runs already.
+
+        Raises:
+            TemporalUnavailable: While there is no connection.
+            RPCError: If Temporal went away.
+        """
+        client, request = connection.client, WaveRequest(wave.wave_id, wave.warehouse, wave.pickers, self._lease)
+        try:
+            await self._start_workflow(client, request)
+        except RPCError as error:
+            if is_away(error):
+                raise
+            # It is tried again; the other waves need not wait for it.
+            logger.exception("%s cannot be started", wave.wave_id)
+            return
+        await self._picks.started(wave.wave_id)
+
+    @staticmethod
+    async def _start_workflow(client: Client, request: WaveRequest) -> None:
+        await client.start_workflow(
             picking.WAVE,
-            WaveRequest(wave.wave_id, wave.warehouse, wave.pickers, self._lease),
-            id=picking.wave_workflow_id(wave.wave_id),
+            request,
+            id=picking.wave_workflow_id(request.wave_id),
             task_queue=TASK_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

@@ -85,6 +85,15 @@ class Picks:
         async with self._engine.connect() as connection:
             return [_wave(row) for row in await connection.execute(query)]
 
+    async def started(self, wave_id: str) -> None:
+        """Note that a wave's workflow runs, now or already."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(pick_waves)
+                .where(pick_waves.c.wave_id == wave_id, pick_waves.c.state == WaveState.ACCEPTED)
+                .values(state=WaveState.RUNNING)
+            )
+
     async def gather(self, wave_id: str) -> Counts:
         """Make tasks of all booked parcels of the wave's warehouse that are in no wave yet.
 
