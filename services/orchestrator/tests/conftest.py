@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -126,17 +127,45 @@ class FakeTrackShipment(shipping.TrackShipment):
 
 @dataclass
 class Fate:
-    """What becomes of one step of one order, one attempt after the other; afterwards it succeeds."""
+    """What becomes of one step of one order, one attempt after the other; afterwards it succeeds.
+
+    Attributes:
+        refusals: Before it takes effect.
+        losses: After it took effect: its answer is lost.
+        hold: What it waits for, before it takes effect or after.
+    """
 
     refusals: list[ApplicationError] = field(default_factory=list)
+    losses: list[ApplicationError] = field(default_factory=list)
     hold: asyncio.Event | None = None
+    hold_after: bool = False
     begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def let_go(self) -> None:
+        assert self.hold is not None
+        self.hold.set()
+
+
+UNDOES = {
+    "release": {"reserve", "commit"},
+    "reverse": {"authorise", "capture"},
+    "cancel_shipment": {"book_1", "book_2"},
+}
+UNDONE_BY = {step: undo for undo, steps in UNDOES.items() for step in steps}
 
 
 class World:
-    """The outside of the orchestrator: what it asked for, in order, and what it is told."""
+    """The outside of the orchestrator: what it asked for, in order, and what it is told.
+
+    Attributes:
+        books: The effects that are in force.
+        made: How often each effect was ever made.
+    """
 
     def __init__(self) -> None:
+        self.books: dict[str, set[str]] = {}
+        self.made: dict[str, Counter[str]] = {}
+        self._fences: set[tuple[str, str]] = set()
         self.log: dict[str, list[str]] = {}
         self.states: dict[str, list[State]] = {}
         self.deliveries: dict[str, list[DeliveryState]] = {}
@@ -166,14 +195,32 @@ class World:
         fate = self.fate(order_id, name)
         log.append(f"{name} begin")
         fate.begun.set()
-        if fate.hold is not None:
+        if fate.hold is not None and not fate.hold_after:
             # A step under way does not hear of a cancellation: it takes effect, or not, when it is done.
             await asyncio.shield(fate.hold.wait())
         if fate.refusals:
             log.append(f"{name} refused")
             raise fate.refusals.pop(0)
+        self._take_effect(name, order_id)
+        if fate.hold is not None and fate.hold_after:
+            await asyncio.shield(fate.hold.wait())
+        if fate.losses:
+            log.append(f"{name} lost")
+            raise fate.losses.pop(0)
         log.append(f"{name} end")
         return self._answer(name, order_id)
+
+    def _take_effect(self, name: str, order_id: str) -> None:
+        """Once, and not behind its undo: as every callee does."""
+        books = self.books.setdefault(order_id, set())
+        if name in UNDOES:
+            self._fences.add((order_id, name))
+            books -= UNDOES[name]
+        elif (order_id, UNDONE_BY.get(name, "")) in self._fences:
+            raise ApplicationError("it is undone already", type="fenced", non_retryable=True)
+        elif name in UNDONE_BY and name not in books:
+            books.add(name)
+            self.made.setdefault(order_id, Counter())[name] += 1
 
     def _answer(self, name: str, order_id: str) -> Any:
         if name == "reserve" and order_id in self.reservations:
@@ -270,8 +317,8 @@ def new_order() -> Callable[..., contract.Order]:
 
 
 @asynccontextmanager
-async def open_shop(client: Client) -> AsyncIterator[Shop]:
-    world = World()
+async def open_shop(client: Client, world: World | None = None) -> AsyncIterator[Shop]:
+    world = world or World()
     async with AsyncExitStack() as stack:
         for queue, workflows in (
             ("inventory", [FakeReserveStock, FakeCommitStock, FakeReleaseStock]),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import Priority
-from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.exceptions import ApplicationError
 
 from chassis.converter import INVALID_INPUT
 from chassis.testing.waiting import eventually
@@ -18,34 +18,11 @@ from orchestrator.contract import Status
 from orchestrator.contracts import inventory, payments
 from orchestrator.import_contract import BULK
 
-UNDO_OF = {"reserve": "release", "authorise": "reverse", "book_1": "cancel_shipment"}
-PATH = ["reserve", "authorise", "plan", "book_1", "book_2", "commit", "capture"]
-UNDONE = {
-    "reserve": ["release"],
-    "authorise": ["reverse", "release"],
-    "plan": ["reverse", "release"],
-    "book_1": ["cancel_shipment", "reverse", "release"],
-    "book_2": ["cancel_shipment", "reverse", "release"],
-    "commit": ["cancel_shipment", "reverse", "release"],
-    "capture": ["cancel_shipment", "reverse", "release"],
-}
-UNDOS = {"release", "reverse", "cancel_shipment"}
+from .table import PATH, UNDONE, no_undo_overtook_a_step, undos
 
 
 def an_id() -> str:
     return f"o-{uuid.uuid4().hex[:12]}"
-
-
-def undos(shop: Any, order_id: str) -> list[str]:
-    return [name for name in shop.world.begun(order_id) if name in UNDOS]
-
-
-def no_undo_overtook_a_step(shop: Any, order_id: str) -> bool:
-    log = shop.world.log[order_id]
-    first = next(index for index, line in enumerate(log) if line.split()[0] in UNDOS)
-    open_steps = {line.split()[0] for line in log[:first] if line.endswith("begin")}
-    open_steps -= {line.split()[0] for line in log[:first] if not line.endswith("begin")}
-    return not open_steps
 
 
 async def why_update_failed(handle: WorkflowHandle[Any, Any], update: Any, argument: Any) -> str | None:
@@ -118,68 +95,6 @@ async def test_a_partial_order_ends_as_partially_fulfilled(shop: Any) -> None:
     assert (outcome.status, outcome.total) == (Status.PARTIALLY_FULFILLED, 1000)
 
 
-@pytest.mark.parametrize("step", PATH)
-async def test_a_refused_step_undoes_all_that_was_registered_in_reverse(shop: Any, step: str) -> None:
-    order_id = an_id()
-    shop.world.refuse(order_id, step, "declined")
-    outcome = await (await shop.order(order_id=order_id)).result()
-    assert (outcome.status, outcome.reason) == (Status.REJECTED, "declined")
-    assert undos(shop, order_id) == UNDONE[step]
-    assert no_undo_overtook_a_step(shop, order_id)
-    assert shop.world.statuses(order_id)[-2:] == ["compensating", "rejected"]
-    assert [message.template for message in shop.world.messages[order_id]] == ["rejected"]
-
-
-@pytest.mark.parametrize("step", PATH)
-async def test_what_nobody_foresaw_fails_the_order_after_the_undo(shop: Any, step: str) -> None:
-    order_id = an_id()
-    shop.world.refuse(order_id, step, "SomethingStrange")
-    outcome = await (await shop.order(order_id=order_id)).result()
-    assert (outcome.status, outcome.reason) == (Status.FAILED, "unforeseen")
-    assert "SomethingStrange" in (outcome.detail or "")
-    assert undos(shop, order_id) == UNDONE[step]
-
-
-@pytest.mark.parametrize("step", PATH)
-async def test_a_step_that_fails_for_a_while_is_repeated_and_nothing_is_undone(shop: Any, step: str) -> None:
-    order_id = an_id()
-    shop.world.refuse(order_id, step, "Flaky", times=3, final=False)
-    outcome = await (await shop.order(order_id=order_id)).result()
-    assert outcome.status is Status.FULFILLED
-    assert undos(shop, order_id) == []
-
-
-@pytest.mark.parametrize("step", [name for name in PATH if name != "capture"])
-async def test_a_customer_who_cancels_while_a_step_is_under_way_gets_all_undone_after_it(shop: Any, step: str) -> None:
-    order_id = an_id()
-    held = shop.world.hold(order_id, step)
-    handle = await shop.order(order_id=order_id)
-    await held.begun.wait()
-    await handle.execute_update(contract.FulfilOrder.cancel, contract.CancelRequest("changed my mind"))
-    held.hold.set()
-    outcome = await handle.result()
-    assert (outcome.status, outcome.reason, outcome.detail) == (Status.CANCELLED, "by_customer", "changed my mind")
-    assert undos(shop, order_id) == UNDONE[step]
-    assert no_undo_overtook_a_step(shop, order_id)
-
-
-@pytest.mark.parametrize("step", [name for name in PATH if name != "capture"])
-async def test_a_cancelled_workflow_ends_as_cancelled_after_the_undo(shop: Any, step: str) -> None:
-    order_id = an_id()
-    held = shop.world.hold(order_id, step)
-    handle = await shop.order(order_id=order_id)
-    await held.begun.wait()
-    await handle.cancel()
-    held.hold.set()
-    with pytest.raises(WorkflowFailureError) as caught:
-        await handle.result()
-    assert isinstance(caught.value.cause, CancelledError)
-    assert undos(shop, order_id) == UNDONE[step]
-    assert no_undo_overtook_a_step(shop, order_id)
-    assert shop.world.statuses(order_id)[-1] == "cancelled"
-    assert [message.template for message in shop.world.messages[order_id]] == ["cancelled"]
-
-
 async def test_a_refusal_waits_for_its_sibling_before_the_first_undo(shop: Any) -> None:
     order_id = an_id()
     held = shop.world.hold(order_id, "plan")
@@ -189,7 +104,7 @@ async def test_a_refusal_waits_for_its_sibling_before_the_first_undo(shop: Any) 
     await eventually(lambda: "authorise refused" in shop.world.log[order_id])
     held.hold.set()
     assert (await handle.result()).status is Status.REJECTED
-    assert no_undo_overtook_a_step(shop, order_id)
+    assert no_undo_overtook_a_step(shop.world, order_id)
 
 
 async def test_an_undo_is_cancelled_twice_and_runs_to_its_end(shop: Any) -> None:
@@ -205,19 +120,8 @@ async def test_an_undo_is_cancelled_twice_and_runs_to_its_end(shop: Any) -> None
     held.hold.set()
     outcome = await handle.result()
     assert (outcome.status, outcome.reason) == (Status.REJECTED, "hold_expired")
-    assert undos(shop, order_id) == UNDONE["commit"]
+    assert undos(shop.world, order_id) == UNDONE["commit"]
     assert {"reverse end", "release end"} <= set(shop.world.log[order_id])
-
-
-@pytest.mark.parametrize("step", ["release", "reverse", "cancel_shipment"])
-async def test_an_undo_that_fails_is_repeated_until_it_succeeds(shop: Any, step: str) -> None:
-    order_id = an_id()
-    shop.world.refuse(order_id, "commit", "hold_expired")
-    shop.world.refuse(order_id, step, "Broken", times=2)
-    outcome = await (await shop.order(order_id=order_id)).result()
-    assert outcome.status is Status.REJECTED
-    assert f"{step} end" in shop.world.log[order_id]
-    assert shop.world.log[order_id].count(f"{step} refused") == 2
 
 
 async def test_after_the_pivot_a_cancellation_is_refused_and_temporals_is_ignored(shop: Any) -> None:
@@ -230,7 +134,7 @@ async def test_after_the_pivot_a_cancellation_is_refused_and_temporals_is_ignore
     await handle.cancel()
     held.hold.set()
     assert (await handle.result()).status is Status.FULFILLED
-    assert undos(shop, order_id) == []
+    assert undos(shop.world, order_id) == []
 
 
 async def test_an_approved_order_goes_on(shop: Any) -> None:
@@ -255,7 +159,7 @@ async def test_nobody_approves_for_a_day_and_the_order_is_rejected(patient_shop:
     order_id = an_id()
     outcome = await (await patient_shop.order(order_id=order_id, approval_threshold=100)).result()
     assert (outcome.status, outcome.reason) == (Status.REJECTED, contract.Refusal.APPROVAL_TIMED_OUT)
-    assert undos(patient_shop, order_id) == ["release"]
+    assert undos(patient_shop.world, order_id) == ["release"]
 
 
 async def test_a_customer_cancels_while_the_order_waits_for_its_approver(shop: Any) -> None:

@@ -58,12 +58,17 @@ async def settle(tasks: Sequence["asyncio.Task[Any]"]) -> None:
     Raises:
         BaseException: The first failure in the order of the tasks; one that is no cancellation before one that is.
     """
+    cancelled: asyncio.CancelledError | None = None
     try:
         await workflow.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await uninterrupted(_ended(tasks))
+    except asyncio.CancelledError as error:
+        # Not a finally: that would also run, without a loop, when a worker drops a workflow that is not at its end.
+        cancelled = error
+    for task in tasks:
+        task.cancel()
+    await uninterrupted(_ended(tasks))
+    if cancelled is not None:
+        raise cancelled
     failures = [failure for task in tasks if (failure := _failure(task)) is not None]
     for failure in failures:
         if not (isinstance(failure, asyncio.CancelledError) or is_cancelled_exception(failure)):
