@@ -5,7 +5,8 @@ import io
 import json
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import aiohttp
@@ -23,7 +24,7 @@ from chassis.testing.waiting import eventually
 from orchestrator import contract, models, openapi
 from orchestrator.intake import Intake
 from orchestrator.settings import Settings
-from orchestrator.store import Store
+from orchestrator.store import State, Store
 from orchestrator.worker import compose
 
 TOKEN = "operator-token"
@@ -111,6 +112,18 @@ async def test_store_credit_pays_instead_of_a_card(front: Front) -> None:
 def test_the_digest_of_an_order_by_card_is_what_it_was_before_there_was_store_credit() -> None:
     body = models.OrderBody.model_validate_json(json.dumps(a_body(order_id="A-1")))
     assert body.digest() == "9f8db91ca60d9f7d5d4a25ffb0306aa031f9fad7da9c029d9b35730ee6bb3499"
+
+
+async def test_an_order_shows_what_it_lacks_and_who_approved_it(front: Front) -> None:
+    at = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    approval = {"requested_at": at.isoformat(), "deadline": at.isoformat(), "reminded_at": None, "escalated_at": None}
+    approval |= {"decided_at": at.isoformat(), "decided_by": "mara", "decision": "approve"}
+    state = State(uuid.uuid4().hex, 1, contract.Status.PARTIALLY_FULFILLED, at, "EUR", (("TEA-250", 2), ("POT-1", 1)))
+    await front.store.record(replace(state, missing=(("POT-1", 1),), approval=approval))
+    _, order = await front.get(f"/orders/{state.order_id}")
+    assert order["missing"] == [{"sku": "POT-1", "quantity": 1, "reason": "out_of_stock", "attempts": 1}]
+    assert order["approval"] == approval
+    assert models.OrderDocument.model_validate_json(json.dumps(order)).approval is not None
 
 
 async def test_while_temporal_is_away_an_order_is_accepted_and_started_later(away: Front) -> None:

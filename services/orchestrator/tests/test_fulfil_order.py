@@ -91,8 +91,13 @@ def test_nothing_or_two_things_that_pay_are_no_order(new_order: Any, pays: dict[
 
 
 async def test_a_partial_order_ends_as_partially_fulfilled(shop: Any) -> None:
-    outcome = await (await shop.order(allow_partial=True)).result()
+    order_id = an_id()
+    outcome = await (await shop.order(order_id=order_id, allow_partial=True)).result()
     assert (outcome.status, outcome.total) == (Status.PARTIALLY_FULFILLED, 1000)
+    assert outcome.missing == (contract.OrderLine("POT-1", 1),)
+    assert shop.world.states[order_id][-1].missing == (("POT-1", 1),)
+    [message] = shop.world.messages[order_id]
+    assert "Not in stock: 1 of POT-1." in message.body
 
 
 async def test_a_refusal_waits_for_its_sibling_before_the_first_undo(shop: Any) -> None:

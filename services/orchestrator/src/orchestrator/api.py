@@ -14,6 +14,7 @@ from chassis.problems import Problem, operators_only, read_json
 from orchestrator import contract, models, openapi
 from orchestrator.asking import ask, unknown
 from orchestrator.contract import Status
+from orchestrator.contracts import inventory
 from orchestrator.intake import Intake
 from orchestrator.settings import Settings
 from orchestrator.store import Store
@@ -79,6 +80,10 @@ class Api:
         document = {
             **_summary(row),
             "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in row["lines"]],
+            "missing": [
+                {"sku": sku, "quantity": quantity, "reason": inventory.Refusal.OUT_OF_STOCK, "attempts": 1}
+                for sku, quantity in row["missing"] or []
+            ],
             "parcels": row["parcels"],
             "tracking_numbers": row["tracking_numbers"] or [],
             "decision": row["decision"],

@@ -153,6 +153,8 @@ class Outcome:
     total: int | None = None
     """What the customer pays, minor units."""
     tracking_numbers: tuple[str, ...] = ()
+    missing: tuple[OrderLine, ...] = ()
+    """What a partially fulfilled order lacks: it was not in stock. It is not ordered again, and not paid."""
 
 
 @dataclass(frozen=True, slots=True)

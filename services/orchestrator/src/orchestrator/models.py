@@ -133,6 +133,15 @@ class Line(BaseModel):
     quantity: int
 
 
+class MissingLine(Line):
+    """Units that are not sent."""
+
+    reason: str
+    """Why: ``out_of_stock``."""
+    attempts: int
+    """How often it was tried: once. They are not reserved later."""
+
+
 class Step(BaseModel):
     """A state that an order went through."""
 
@@ -176,6 +185,8 @@ class OrderDocument(OrderSummary):
     """An order, whole."""
 
     lines: tuple[Line, ...]
+    missing: tuple[MissingLine, ...]
+    """What a partially fulfilled order lacks, and the customer does not pay."""
     parcels: int | None
     tracking_numbers: tuple[str, ...]
     decision: dict[str, Any] | None

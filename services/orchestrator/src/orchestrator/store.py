@@ -36,6 +36,7 @@ class State:
     tracking_numbers: tuple[str, ...] = ()
     decision: dict[str, Any] | None = None
     approval: dict[str, Any] | None = None
+    missing: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ class Store:
             "tracking_numbers": list(state.tracking_numbers),
             "decision": state.decision,
             "approval": state.approval,
+            "missing": [list(line) for line in state.missing],
             "sequence": state.sequence,
             "updated_at": state.at,
         }

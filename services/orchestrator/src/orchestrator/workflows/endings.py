@@ -92,9 +92,10 @@ def message_of(order: contract.Order, outcome: contract.Outcome) -> tuple[str, s
         case Status.FULFILLED:
             return f"{about} is on its way", f"Tracking: {', '.join(outcome.tracking_numbers)}."
         case Status.PARTIALLY_FULFILLED:
+            missing = ", ".join(f"{line.quantity} of {line.sku}" for line in outcome.missing)
             return (
                 f"Part of {about.lower()} is on its way",
-                f"Not all was in stock, and you pay for what is sent. Tracking: {', '.join(outcome.tracking_numbers)}.",
+                f"Not in stock: {missing}. You pay for what is sent. Tracking: {', '.join(outcome.tracking_numbers)}.",
             )
         case Status.CANCELLED:
             return f"{about} is cancelled", "Nothing is charged."

@@ -194,6 +194,7 @@ class FulfilOrder(contract.FulfilOrder):
             self._status,
             total=self._reserved.total,
             tracking_numbers=self._tracking_numbers,
+            missing=tuple(contract.OrderLine(line.sku, line.quantity) for line in self._reserved.missing),
         )
         await settle([asyncio.create_task(self._leave_follow_delivery()), asyncio.create_task(self._tell(outcome))])
         return outcome
@@ -353,6 +354,7 @@ class FulfilOrder(contract.FulfilOrder):
                 if decision is None
                 else {"approved": decision.approved, "approver": decision.approver, "note": decision.note},
                 approval=None if self._approval is None else self._approval.document(),
+                missing=() if reservation is None else tuple((line.sku, line.quantity) for line in reservation.missing),
             ),
             start_to_close_timeout=RECORD_TIMEOUT,
             retry_policy=PATIENT,
