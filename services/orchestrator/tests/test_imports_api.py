@@ -228,7 +228,10 @@ async def test_a_file_that_is_none_is_refused_with_the_line_and_leaves_nothing(g
     assert await gate.staged() == (0, 0)
 
 
-async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(gate: Gate) -> None:
+async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.uploads.FORGET", 100)
     status, _ = await gate.send(a_file(2000))
     assert status == 413
     assert await gate.staged() == (0, 0)
@@ -319,13 +322,17 @@ async def test_an_import_is_paused_resumed_and_cancelled(gate: Gate) -> None:
     assert (await gate.get(f"/imports/{key}"))[1]["result"]["outcomes"] == {"fulfilled": 20, "not_started": 10}
 
 
-async def test_what_was_not_handed_out_is_forgotten_with_its_personal_data(gate: Gate) -> None:
+async def test_what_was_not_handed_out_is_forgotten_with_its_personal_data(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.import_store.FORGET", 4)
     key = a_key()
     await gate.send(a_file(30), **{"Idempotency-Key": key})
     async with gate.depot.worker():
         await eventually(lambda: len(gate.depot.orders.under_way) == 20)
-        await gate.send(b"", path=f"/imports/{key}/cancel")
+        assert (await gate.send(b"", path=f"/imports/{key}/cancel"))[0] == 200
         gate.depot.orders.gate.set()
+        await eventually(lambda: len(gate.depot.orders.ended) == 20)
     async with gate.depot.database.engine.connect() as connection:
         kept = await connection.execute(select(func.count(import_rows.c.request)))
         assert kept.scalar_one() == 0

@@ -19,6 +19,8 @@ ROW_NAMESPACE = uuid.UUID("b4a7d6de-3b0b-4f6f-9c55-5f6f6b1f0b7e")
 
 SCAN = 200
 """Most rows that one call looks at."""
+FORGET = 10_000
+"""Rows that are forgotten in one transaction."""
 MAX_BYTES = 1_000_000
 """Most bytes of orders that one call answers with: a payload has at most 2 MiB."""
 
@@ -54,7 +56,7 @@ class TakenRows:
 
 
 class ImportStore:
-    """Each method is one transaction."""
+    """Where a method is not one transaction, it can be called again."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         """Use an engine."""
@@ -95,24 +97,30 @@ class ImportStore:
         At the end what was not handed out is forgotten: it holds personal data.
         """
         over = status in OVER
-        newer = imports.c.ended_at.is_(None) & (imports.c.sequence < sequence)
+        if over:
+            # First, so that whoever tries this again finds what is left of it.
+            await self._forget(import_id)
         values: dict[str, Any] = {"status": status, "sequence": sequence}
         if over:
             values["ended_at"] = func.now()
         async with self._engine.begin() as connection:
-            row = await connection.execute(
+            await connection.execute(
                 update(imports)
-                .where(imports.c.import_id == import_id, newer)
+                .where(imports.c.import_id == import_id)
+                .where(imports.c.ended_at.is_(None), imports.c.sequence < sequence)
                 .values(values)
-                .returning(imports.c.upload_id)
             )
-            upload_id = row.scalar_one_or_none()
-            if over and upload_id is not None:
-                await connection.execute(
-                    update(import_rows)
-                    .where(import_rows.c.upload_id == upload_id, import_rows.c.request.is_not(None))
-                    .values(request=None)
-                )
+
+    async def _forget(self, import_id: str) -> None:
+        """In batches: a statement has only so much time."""
+        upload = select(imports.c.upload_id).where(imports.c.import_id == import_id).scalar_subquery()
+        here = import_rows.c.upload_id == upload
+        some = select(import_rows.c.line).where(here, import_rows.c.request.is_not(None)).limit(FORGET)
+        forgotten = FORGET
+        while forgotten == FORGET:
+            async with self._engine.begin() as connection:
+                statement = update(import_rows).where(here, import_rows.c.line.in_(some)).values(request=None)
+                forgotten = (await connection.execute(statement)).rowcount
 
     async def take(self, import_id: str, after: int, limit: int) -> TakenRows:
         """Accept the next rows as orders. The same call again gives the same orders again.

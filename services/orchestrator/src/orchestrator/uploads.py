@@ -10,12 +10,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.import_contract import ImportStatus
-from orchestrator.import_store import MALFORMED, WAITING
+from orchestrator.import_store import FORGET, MALFORMED, WAITING
 from orchestrator.tables import import_rows, import_uploads, imports
 
 
 class UploadStore:
-    """Each method is one transaction."""
+    """Where a method is not one transaction, it can be called again."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         """Use an engine."""
@@ -40,7 +40,14 @@ class UploadStore:
             )
 
     async def discard(self, upload_id: uuid.UUID) -> None:
-        """Forget an upload that did not become an import."""
+        """Forget an upload that did not become an import; in batches, as a statement has only so much time."""
+        here = import_rows.c.upload_id == upload_id
+        some = select(import_rows.c.line).where(here).limit(FORGET)
+        forgotten = FORGET
+        while forgotten == FORGET:
+            async with self._engine.begin() as connection:
+                statement = delete(import_rows).where(here, import_rows.c.line.in_(some))
+                forgotten = (await connection.execute(statement)).rowcount
         async with self._engine.begin() as connection:
             await connection.execute(delete(import_uploads).where(import_uploads.c.upload_id == upload_id))
 
@@ -51,10 +58,13 @@ class UploadStore:
             How many there were.
         """
         old = import_uploads.c.begun_at < func.now() - older_than
-        used = select(imports.c.upload_id)
-        async with self._engine.begin() as connection:
-            statement = delete(import_uploads).where(old, import_uploads.c.upload_id.not_in(used))
-            return (await connection.execute(statement)).rowcount
+        unused = import_uploads.c.upload_id.not_in(select(imports.c.upload_id))
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(import_uploads.c.upload_id).where(old, unused))
+            abandoned = found.scalars().all()
+        for upload_id in abandoned:
+            await self.discard(upload_id)
+        return len(abandoned)
 
     async def accept(self, import_id: str, upload_id: uuid.UUID, digest: str, window: int) -> tuple[RowMapping, bool]:
         """Make an import of a whole upload, or find the one that stands under its id.
@@ -82,6 +92,8 @@ class UploadStore:
             row = (await connection.execute(statement)).mappings().one_or_none()
             if row is not None:
                 return row, True
-            await connection.execute(delete(import_uploads).where(import_uploads.c.upload_id == upload_id))
-            standing = select(imports).where(imports.c.import_id == import_id)
-            return (await connection.execute(standing)).mappings().one(), False
+            standing = (
+                (await connection.execute(select(imports).where(imports.c.import_id == import_id))).mappings().one()
+            )
+        await self.discard(upload_id)
+        return standing, False
