@@ -96,6 +96,20 @@ def test_the_table_of_services_says_what_contracts_and_settings_say(service: str
     assert set(re.findall(r"`(\w+)`", row["Workflows"])) == set(workflows_of(service))
 
 
+def test_every_test_that_a_document_names_is_one() -> None:
+    files = [
+        path
+        for folder in ("libs", "sandbox", "services", "tests", "tools")
+        for path in (ROOT / folder).rglob("test_*.py")
+    ]
+    tests = {
+        name for path in files for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    named = {name for path in documents() for name in re.findall(r"`(test_\w+)`", path.read_text())}
+    assert named - tests == set()
+    assert len(named) > 50
+
+
 def test_nothing_in_a_document_waits_to_be_filled_in() -> None:
     gaps = [
         f"{document.relative_to(ROOT)}: {gap}"
