@@ -14,7 +14,7 @@ import pytest_asyncio
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 from temporalio.workflow import ActivityCancellationType
@@ -29,18 +29,26 @@ from orchestrator.workflows.follow_delivery import FollowDelivery
 from orchestrator.workflows.fulfil_order import FulfilOrder
 
 STEP = "fake.step"
+FINAL = "Final"
+"""Type of the refusal after which the whole fake workflow is not tried again."""
 
 
 async def act(name: str, argument: Any, result: type) -> Any:
     """What every fake workflow does: ask the world, and wait for its word also when cancelled."""
-    return await workflow.execute_activity(
-        STEP,
-        args=[name, argument.order_id],
-        result_type=result,
-        start_to_close_timeout=timedelta(hours=1),
-        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50)),
-    )
+    try:
+        return await workflow.execute_activity(
+            STEP,
+            args=[name, argument.order_id],
+            result_type=result,
+            start_to_close_timeout=timedelta(hours=1),
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50)),
+        )
+    except ActivityError as error:
+        if isinstance(error.cause, ApplicationError) and error.cause.type == FINAL:
+            # An activity's failure is no word on its workflow, which is tried again. This is.
+            raise ApplicationError("no more of this", type=FINAL, non_retryable=True) from error
+        raise
 
 
 @workflow.defn(name="inventory.ReserveStock", sandboxed=False)

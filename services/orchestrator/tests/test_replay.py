@@ -20,6 +20,7 @@ from orchestrator.workflows.fulfil_order import FulfilOrder
 from orchestrator.workflows.import_orders import ImportOrders
 from orchestrator.workflows.report_sales import ReportSales
 
+from .conftest import FINAL
 from .recording import FOLDER, keep, recorded, to_record
 
 CASES = (
@@ -35,7 +36,13 @@ CASES = (
     "approval_timed_out_after_reminders",
     "imported",
     "reported",
+    "undone_side_by_side",
 )
+REFUSALS = {
+    "refused_and_undone": [("book_2", "booking_refused", 1)],
+    # The fourth pause is longer than a turn.
+    "undone_side_by_side": [("book_2", "booking_refused", 1), ("reverse", FINAL, 4)],
+}
 WORKFLOWS = [FulfilOrder, FollowDelivery, ImportOrders, ReportSales]
 
 
@@ -77,8 +84,8 @@ if MISSING:
             terms |= {"approval_seconds": 1}
         if case == "fulfilled_partly":
             terms |= {"allow_partial": True}
-        if case == "refused_and_undone":
-            shop.world.refuse(order_id, "book_2", "booking_refused")
+        for step, kind, times in REFUSALS.get(case, ()):
+            shop.world.refuse(order_id, step, kind, times=times)
         held = shop.world.hold(order_id, "authorise") if case.startswith("cancelled") else None
         handle = await shop.order(**terms)
         if case == "approved_after_reminders":

@@ -1,19 +1,14 @@
 """What a saga needs of asyncio: steps that settle before anything is undone, and work that no cancellation reaches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import (
-    ChildWorkflowError,
-    TerminatedError,
-    WorkflowAlreadyStartedError,
-    is_cancelled_exception,
-)
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError, is_cancelled_exception
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 ArgumentT = TypeVar("ArgumentT")
@@ -22,11 +17,30 @@ ResultT = TypeVar("ResultT")
 Run = Callable[[Any, ArgumentT], Awaitable[ResultT]]
 """The ``run`` of a contract's workflow."""
 
-UNDO_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
-"""An undo is tried until it succeeds. One that keeps failing is for an operator to see, never to be given up."""
+Undo = Callable[[str], Awaitable[None]]
+"""Undoes one step, for a reason."""
 
-ID_TAKEN_PAUSE = timedelta(seconds=2)
-"""How long to wait where a workflow of the wanted id still runs, as it can after a reset of the parent."""
+UNDO_RETRIES = RetryPolicy(
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1), maximum_attempts=5
+)
+"""Of one round of an undo. There is no last round: see ``undo``."""
+
+UNDO_FAILURES = "waybill_undo_failures"
+"""Counter of the rounds that failed, by task queue. One that keeps growing is for an operator to see."""
+
+TURN = timedelta(seconds=10)
+"""How long an undo is waited for before the next one begins all the same."""
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=15)
+"""Before something is tried again. Each round takes a dozen events of a history that has room for 50,000."""
+
+
+def pauses() -> Iterator[timedelta]:
+    """Pauses between rounds: each twice the one before it, up to the longest."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 2, LONGEST_PAUSE)
 
 
 async def uninterrupted(work: Coroutine[Any, Any, ResultT]) -> ResultT:
@@ -100,7 +114,7 @@ async def step(
     Raises:
         temporalio.exceptions.ChildWorkflowError: If the owner refuses, or the step is cancelled.
     """
-    while True:
+    for pause in pauses():
         try:
             return await workflow.execute_child_workflow(
                 run,
@@ -113,11 +127,15 @@ async def step(
                 parent_close_policy=ParentClosePolicy.REQUEST_CANCEL,
             )
         except WorkflowAlreadyStartedError:
-            await workflow.sleep(ID_TAKEN_PAUSE)
+            # It still runs, as it can after a reset of the parent.
+            await workflow.sleep(pause)
+    raise AssertionError("pauses have no end")
 
 
-async def undo(run: Run[ArgumentT, ResultT], argument: ArgumentT, *, id: str, task_queue: str) -> ResultT:
+async def undo(run: Run[ArgumentT, Any], argument: ArgumentT, *, id: str, task_queue: str) -> None:
     """Undo one step, on its owner's queue, for as long as it takes, also after the parent is gone.
+
+    Whatever it fails of, it is tried again: what it is to undo is still there, and nobody else will.
 
     Args:
         run: Of the owner's contract.
@@ -125,9 +143,9 @@ async def undo(run: Run[ArgumentT, ResultT], argument: ArgumentT, *, id: str, ta
         id: From the owner's contract.
         task_queue: The owner's.
     """
-    while True:
+    for pause in pauses():
         try:
-            return await workflow.execute_child_workflow(
+            await workflow.execute_child_workflow(
                 run,
                 argument,
                 id=id,
@@ -138,10 +156,27 @@ async def undo(run: Run[ArgumentT, ResultT], argument: ArgumentT, *, id: str, ta
                 cancellation_type=ChildWorkflowCancellationType.ABANDON,
             )
         except WorkflowAlreadyStartedError:
-            await workflow.sleep(ID_TAKEN_PAUSE)
-        except ChildWorkflowError as error:
-            # Somebody stopped the undo itself. What it was to undo is still there, and nobody else will.
-            if not (is_cancelled_exception(error) or isinstance(error.cause, TerminatedError)):
-                raise
-            workflow.logger.warning("the undo %s was stopped and begins again", id)
-            await workflow.sleep(ID_TAKEN_PAUSE)
+            await workflow.sleep(pause)
+        except FailureError as error:
+            workflow.logger.error("the undo %s failed and begins again in %s", id, pause, exc_info=error)
+            meter = workflow.metric_meter()
+            meter.create_counter(UNDO_FAILURES, "Rounds of undos that failed.").add(1, {"task_queue": task_queue})
+            await workflow.sleep(pause)
+        else:
+            return
+
+
+async def unwind(undos: Sequence[Undo], reason: str) -> None:
+    """Undo what was begun, the last first. None of them waits for one that does not come to its end.
+
+    Args:
+        undos: In the order in which their steps began.
+        reason: What for.
+    """
+    begun: list[asyncio.Task[None]] = []
+    for undo_step in reversed(undos):
+        task = asyncio.ensure_future(undo_step(reason))
+        begun.append(task)
+        await workflow.wait([task], timeout=TURN.total_seconds())
+    for task in begun:
+        await task
