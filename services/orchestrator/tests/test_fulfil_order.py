@@ -266,6 +266,50 @@ async def test_a_workflow_started_with_nonsense_fails_clearly_and_the_worker_liv
     assert (await (await shop.order()).result()).status is Status.FULFILLED
 
 
+@pytest.mark.parametrize("step", ["authorise", "commit", "capture"])
+@pytest.mark.parametrize("answer", [{"amount": 1.5}, {}, [], 7])
+async def test_an_answer_that_is_not_what_its_contract_says_fails_the_order_with_everything_undone(
+    shop: Any, step: str, answer: Any
+) -> None:
+    order_id = an_id()
+    shop.world.fate(order_id, step).answer = answer
+    outcome = await (await shop.order(order_id=order_id)).result()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "unforeseen")
+    assert INVALID_INPUT in (outcome.detail or "")
+    assert shop.world.books[order_id] == set()
+    assert undos(shop.world, order_id) == UNDONE[step]
+    assert [message.template for message in shop.world.messages[order_id]] == ["failed"]
+
+
+async def test_what_an_undo_says_beyond_its_success_is_not_looked_at(shop: Any) -> None:
+    order_id = an_id()
+    shop.world.refuse(order_id, "commit", "hold_expired")
+    shop.world.fate(order_id, "reverse").answer = {"refunded": 1.5}
+    assert (await (await shop.order(order_id=order_id)).result()).status is Status.REJECTED
+    assert undos(shop.world, order_id) == UNDONE["commit"]
+
+
+@pytest.mark.parametrize("weight", [0, -5])
+async def test_what_a_contract_does_not_take_fails_the_order_with_everything_undone(
+    shop: Any, weight: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    order_id = an_id()
+    shop.world.reservations[order_id] = inventory.Reservation(
+        order_id,
+        "EUR",
+        500,
+        (inventory.ReservedLine("TEA-250", 1, "north", 500, weight),),
+        (),
+        datetime.now(UTC) + timedelta(days=2),
+    )
+    outcome = await (await shop.order(order_id=order_id)).result()
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "unforeseen")
+    assert (outcome.detail or "").startswith("ValueError: a parcel has")
+    assert shop.world.begun(order_id) == ["reserve", "release"]
+    assert shop.world.statuses(order_id)[-2:] == ["compensating", "failed"]
+    assert any(record.exc_info and "the order fails" in record.getMessage() for record in caplog.records)
+
+
 async def test_thirty_orders_side_by_side_are_all_fulfilled(shop: Any) -> None:
     handles = [await shop.order() for _ in range(30)]
     outcomes = await asyncio.gather(*(handle.result() for handle in handles))

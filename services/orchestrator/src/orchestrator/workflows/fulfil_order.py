@@ -4,11 +4,11 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD_TIMEOUT
-from orchestrator.workflows.saga import Undo, settle, step, undo, uninterrupted, unwind
+from orchestrator.workflows.saga import Undo, report, settle, step, undo, uninterrupted, unwind
 
 # Contracts are data. They are passed through so that a ``datetime`` in them is the real one: the sandbox's stand-in for
 # it is no type that the converter knows. ``from package import module`` still makes a copy of the module for the
@@ -55,13 +55,12 @@ class FulfilOrder(contract.FulfilOrder):
             # A cancellation, Temporal's or the customer's, cancels this task; it ends when its steps have ended.
             await self._way_to_the_pivot
             self._checkpoint()
-        except (asyncio.CancelledError, FailureError) as error:
-            return await self._stop(error)
-        # Nothing is awaited between the checkpoint and this line: from here on cancellations are refused or ignored.
-        self._status = Status.CAPTURING
-        try:
+            # Nothing is awaited between the checkpoint and here: from now on cancellations are refused or ignored.
+            self._status = Status.CAPTURING
             await uninterrupted(self._capture())
-        except FailureError as error:
+        except workflow.NondeterminismError:
+            raise
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - an order that hangs would hold its stock
             return await self._stop(error)
         return await uninterrupted(self._finish())
 
@@ -221,7 +220,10 @@ class FulfilOrder(contract.FulfilOrder):
     async def _stop(self, error: BaseException) -> contract.Outcome:
         """Undo, tell, and end: with a result or, if Temporal cancelled, as cancelled."""
         operator = workflow.cancellation_reason()
-        outcome = await uninterrupted(self._unwind(stop_of(error, self._cancellation, operator)))
+        stop = stop_of(error, self._cancellation, operator)
+        if stop.status == Status.FAILED:
+            report(error)
+        outcome = await uninterrupted(self._unwind(stop))
         if outcome.status == Status.CANCELLED and workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError
         return outcome

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -27,6 +27,9 @@ UNDO_RETRIES = RetryPolicy(
 
 UNDO_FAILURES = "waybill_undo_failures"
 """Counter of the rounds that failed, by task queue. One that keeps growing is for an operator to see."""
+
+UNFORESEEN_FAILURES = "waybill_orders_failed"
+"""Counter of the orders that ended in a way that nobody foresaw."""
 
 TURN = timedelta(seconds=10)
 """How long an undo is waited for before the next one begins all the same."""
@@ -99,6 +102,23 @@ def _failure(task: "asyncio.Task[Any]") -> BaseException | None:
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
+def _called(run: Run[Any, ResultT]) -> tuple[str, type[ResultT]]:
+    """Wire name and result of a contract's workflow.
+
+    The answer of a child that is named by its ``run`` is decoded outside the workflow's code, which then fails with
+    nothing undone if the answer does not fit. One that is named by a text may answer anything, and the saga decodes it.
+    """
+    name, result = workflow._Definition.get_name_and_result_type(run)  # noqa: SLF001 - there is no other way to it
+    return name, cast(type[ResultT], result)
+
+
+def _decoded(answer: Any, result: type[ResultT]) -> ResultT:
+    converter = workflow.payload_converter()
+    decoded: ResultT
+    [decoded] = converter.from_payloads(converter.to_payloads([answer]), [result])
+    return decoded
+
+
 async def step(
     run: Run[ArgumentT, ResultT], argument: ArgumentT, *, id: str, task_queue: str, backstop: timedelta | None
 ) -> ResultT:
@@ -113,12 +133,15 @@ async def step(
 
     Raises:
         temporalio.exceptions.ChildWorkflowError: If the owner refuses, or the step is cancelled.
+        temporalio.exceptions.ApplicationError: If the owner's answer is not what its contract says.
     """
+    name, result = _called(run)
     for pause in pauses():
         try:
-            return await workflow.execute_child_workflow(
-                run,
+            answer = await workflow.execute_child_workflow(
+                name,
                 argument,
+                result_type=cast(type, Any),
                 id=id,
                 task_queue=task_queue,
                 execution_timeout=backstop,
@@ -129,7 +152,15 @@ async def step(
         except WorkflowAlreadyStartedError:
             # It still runs, as it can after a reset of the parent.
             await workflow.sleep(pause)
+        else:
+            return _decoded(answer, result)
     raise AssertionError("pauses have no end")
+
+
+def report(error: BaseException) -> None:
+    """Make what nobody foresaw heard: log it with its trace, and count it."""
+    workflow.logger.error("the order fails", exc_info=error)
+    workflow.metric_meter().create_counter(UNFORESEEN_FAILURES, "Orders that failed.").add(1)
 
 
 async def undo(run: Run[ArgumentT, Any], argument: ArgumentT, *, id: str, task_queue: str) -> None:
@@ -143,11 +174,14 @@ async def undo(run: Run[ArgumentT, Any], argument: ArgumentT, *, id: str, task_q
         id: From the owner's contract.
         task_queue: The owner's.
     """
+    name, _ = _called(run)
     for pause in pauses():
         try:
+            # What it says besides having ended well is of no use here.
             await workflow.execute_child_workflow(
-                run,
+                name,
                 argument,
+                result_type=cast(type, Any),
                 id=id,
                 task_queue=task_queue,
                 retry_policy=UNDO_RETRIES,
@@ -159,8 +193,8 @@ async def undo(run: Run[ArgumentT, Any], argument: ArgumentT, *, id: str, task_q
             await workflow.sleep(pause)
         except FailureError as error:
             workflow.logger.error("the undo %s failed and begins again in %s", id, pause, exc_info=error)
-            meter = workflow.metric_meter()
-            meter.create_counter(UNDO_FAILURES, "Rounds of undos that failed.").add(1, {"task_queue": task_queue})
+            failures = workflow.metric_meter().create_counter(UNDO_FAILURES, "Rounds of undos that failed.")
+            failures.add(1, {"task_queue": task_queue})
             await workflow.sleep(pause)
         else:
             return
