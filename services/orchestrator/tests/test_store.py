@@ -111,6 +111,22 @@ async def test_what_is_started_is_waited_for_no_more_and_its_personal_data_is_go
     assert row["request"] is None
 
 
+async def test_an_order_fails_without_its_workflow_only_while_it_is_unfinished(fresh_database: FreshDatabase) -> None:
+    store = await a_store(fresh_database)
+    for order_id in ("a", "b"):
+        await store.accept(order_id, "d", a_request(order_id))
+    await store.record(a_state("a", 10, Status.FULFILLED))
+    assert not await store.fail("a", "lost", "Nobody knows.")
+    assert await store.fail("b", "lost", "Nobody knows.")
+    row = await store.get("b")
+    assert row is not None
+    assert (row["status"], row["reason"], row["detail"]) == (Status.FAILED, "lost", "Nobody knows.")
+    assert [step["status"] for step in await store.steps_of("b")] == ["accepted", "failed"]
+    assert [row["order_id"] for row in await store.unstarted(10, 0)] == ["a"]
+    await store.record(a_state("b", 10, Status.COMPENSATING))
+    assert [step["status"] for step in await store.steps_of("b")] == ["accepted", "failed", "compensating"]
+
+
 async def test_pages_go_from_the_newest_to_the_oldest_without_a_gap(fresh_database: FreshDatabase) -> None:
     store = await a_store(fresh_database)
     for number in range(7):

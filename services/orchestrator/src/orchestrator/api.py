@@ -12,7 +12,7 @@ from chassis.connection import Connection
 from chassis.paging import page, page_args
 from chassis.problems import Problem, operators_only, read_json
 from orchestrator import contract, models, openapi
-from orchestrator.asking import ask, unknown
+from orchestrator.asking import ask, ended, unknown
 from orchestrator.contract import Status
 from orchestrator.contracts import inventory
 from orchestrator.intake import Intake
@@ -142,10 +142,11 @@ class Api:
         Raises:
             Problem: 409 if it refuses or has ended; 503 if it is not known what came of it.
         """
-        if row["started_at"] is None and not await self._intake.start(
-            row["order_id"], row["request"], row["import_id"]
-        ):
-            raise unknown("order")
+        if row["started_at"] is None:
+            if row["request"] is None:
+                raise ended("order", row["status"])
+            if not await self._intake.start(row["order_id"], row["request"], row["import_id"]):
+                raise unknown("order")
         progress = await ask(
             self._connection,
             contract.fulfil_id(row["order_id"]),

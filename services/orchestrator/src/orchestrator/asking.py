@@ -20,6 +20,11 @@ def unknown(what: str) -> Problem:
     return Problem(503, "Service Unavailable", f"It is not known yet what came of it: look at the {what} again.")
 
 
+def ended(what: str, status: str) -> Problem:
+    """There is no workflow that could answer. The status may be from before it was ended from outside."""
+    return Problem(409, "Conflict", f"The {what} has ended and takes nothing more. It was last seen as {status}.")
+
+
 async def ask(
     connection: Connection,
     workflow_id: str,
@@ -67,7 +72,7 @@ async def ask(
         raise Problem(409, "Conflict", cause.message, error=cause.type) from error
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            raise Problem(409, "Conflict", f"The {what} is {status} and takes nothing more.") from error
+            raise ended(what, status) from error
         raise unknown(what) from error
     except (TemporalUnavailable, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise unknown(what) from error

@@ -84,9 +84,9 @@ class ImportIntake:
         except (TemporalUnavailable, TimeoutError):
             return False
         except RPCError as error:
-            if not is_away(error):
-                raise
-            logger.warning("Temporal is away, the import waits: %s", error, extra={"import_id": row["import_id"]})
+            level = logging.WARNING if is_away(error) else logging.ERROR
+            said = {"import_id": row["import_id"]}
+            logger.log(level, "Temporal takes nothing, the import waits: %s", error, extra=said)
             return False
         await self._store.mark_started(row["import_id"])
         return True

@@ -5,6 +5,7 @@ import logging
 from datetime import timedelta
 from typing import Any, NoReturn
 
+from sqlalchemy import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.converter import value_to_type
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 50
 """Orders that the loop starts side by side."""
+UNREADABLE = "unreadable"
+"""Why an order failed whose row is no input of a workflow."""
 
 
 class Intake:
@@ -60,7 +63,13 @@ class Intake:
         Returns:
             Whether it is known to be started; if not, the loop will try again.
         """
-        order = value_to_type(contract.Order, request)
+        try:
+            order = value_to_type(contract.Order, request)
+        except (TypeError, ValueError, KeyError) as error:
+            # Written by hand, or by another version. It will never be an order.
+            logger.exception("the row of an accepted order cannot be read", extra={"order_id": order_id})
+            await self._store.fail(order_id, UNREADABLE, _root(error))
+            return False
         try:
             # The time-out of the call is that of one attempt, and the client makes several.
             async with asyncio.timeout(self.patience.total_seconds()):
@@ -80,23 +89,35 @@ class Intake:
         except (TemporalUnavailable, TimeoutError):
             return False
         except RPCError as error:
-            if not is_away(error):
-                raise
-            logger.warning("Temporal is away, the order waits: %s", error, extra={"order_id": order_id})
+            # The order is written down: it waits, also where somebody has to mend the namespace or the certificates.
+            level = logging.WARNING if is_away(error) else logging.ERROR
+            logger.log(level, "Temporal takes nothing, the order waits: %s", error, extra={"order_id": order_id})
             return False
         await self._store.mark_started(order_id)
         return True
+
+    async def _try(self, row: RowMapping) -> bool:
+        try:
+            return await self.start(row["order_id"], row["request"], row["import_id"])
+        except Exception:  # one row must not keep the others from their start
+            logger.exception("an order was not started", extra={"order_id": row["order_id"]})
+            return False
 
     async def run(self, _: Connection) -> NoReturn:
         """Start what waits, again and again."""
         while True:
             try:
                 waiting = await self._store.unstarted(BATCH, self.patience.total_seconds(), self._grace)
-                started = await asyncio.gather(
-                    *(self.start(row["order_id"], row["request"], row["import_id"]) for row in waiting)
-                )
-            except (SQLAlchemyError, RPCError):
+                started = await asyncio.gather(*(self._try(row) for row in waiting))
+            except SQLAlchemyError:
                 logger.warning("the intake tries again", exc_info=True)
                 started = []
             if len(started) < BATCH or not all(started):
                 await asyncio.sleep(self._every)
+
+
+def _root(error: BaseException) -> str:
+    """What is wrong in the end: temporalio says first where."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}"

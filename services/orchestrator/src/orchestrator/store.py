@@ -144,6 +144,33 @@ class Store:
                 .values(started_at=func.coalesce(orders.c.started_at, func.now()), request=None)
             )
 
+    async def fail(self, order_id: str, reason: str, detail: str) -> bool:
+        """Note that an unfinished order failed, where its workflow cannot say so itself.
+
+        Args:
+            order_id: The order.
+            reason: In one word.
+            detail: In plain words.
+
+        Returns:
+            Whether it was unfinished.
+        """
+        # What its workflow says later, after a reset, is newer all the same.
+        failed = (
+            update(orders)
+            .where(orders.c.order_id == order_id, orders.c.status.not_in(FINISHED))
+            .values(status=Status.FAILED, reason=reason, detail=detail, request=None)
+            .values(sequence=orders.c.sequence + 1, updated_at=func.now())
+            .returning(orders.c.sequence, orders.c.updated_at)
+        )
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(failed)).one_or_none()
+            if row is None:
+                return False
+            step = {"sequence": row.sequence, "status": Status.FAILED, "detail": detail, "at": row.updated_at}
+            await connection.execute(insert(steps).values(order_id=order_id, **step).on_conflict_do_nothing())
+            return True
+
     async def record(self, state: State) -> None:
         """Write a state of an order, unless a newer one stands. Writing one twice is writing it once."""
         values = {
