@@ -240,6 +240,30 @@ async def test_the_delivery_is_followed_and_then_a_review_is_asked_for(shop: Any
         {"quantity": "2"},
         {"lines": []},
         {"order_id": 7},
+        {"order_id": ""},
+        {"order_id": "x" * 300},
+        {"order_id": "x" * 990},
+        {"order_id": "a\nb"},
+        {"order_id": "a\0b"},
+        {"lines": [{"sku": "A", "quantity": 1}, {"sku": "A", "quantity": 2}]},
+        {"lines": [{"sku": "A" * 5000, "quantity": 1}]},
+        {"lines": [{"sku": "A\0", "quantity": 1}]},
+        {"currency": "eur"},
+        {"currency": "EUR\n"},
+        {"approval_seconds": 10**9},
+        {"approval_seconds": 10**15},
+        {"approval_seconds": 0},
+        {"review_seconds": 10**15},
+        {"review_seconds": -1},
+        {"card_token": "tok\0"},
+        {"card_token": "tok\nok"},
+        {"card_token": "", "account_id": "C 7"},
+        {"email": ""},
+        {"email": "nobody"},
+        {"email": "a\0@example.org"},
+        {"email": f"a@{'x' * 500}.org"},
+        {"address": {"name": "a\0", "street": "b", "city": "c", "postcode": "d", "country": "NL"}},
+        {"address": {"name": "a", "street": "b" * 5000, "city": "c", "postcode": "d", "country": "NL"}},
     ],
 )
 async def test_a_workflow_started_with_nonsense_fails_clearly_and_the_worker_lives(
@@ -263,7 +287,55 @@ async def test_a_workflow_started_with_nonsense_fails_clearly_and_the_worker_liv
         await handle.result()
     assert isinstance(caught.value.cause, ApplicationError)
     assert caught.value.cause.type == INVALID_INPUT
+    assert order_id not in shop.world.log
     assert (await (await shop.order()).result()).status is Status.FULFILLED
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"order_id": ""},
+        {"order_id": "a\0b"},
+        {"parcels": 0},
+        {"parcels": -1},
+        {"parcels": 3000},
+        {"review_seconds": 10**15},
+        {"review_seconds": -1},
+        {"email": "nobody"},
+    ],
+)
+async def test_a_delivery_followed_with_nonsense_fails_clearly(shop: Any, nonsense: dict[str, Any]) -> None:
+    order_id = an_id()
+    handle = await shop.client.start_workflow(
+        "orchestrator.FollowDelivery",
+        {"order_id": order_id, "parcels": 1, "email": "a@example.org", "review_seconds": 1} | nonsense,
+        id=contract.follow_id(order_id),
+        task_queue=contract.TASK_QUEUE,
+    )
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.type == INVALID_INPUT
+
+
+@pytest.mark.parametrize(
+    ("update", "nonsense"),
+    [
+        ("decide", {"approved": True, "approver": "mara\0"}),
+        ("decide", {"approved": True, "approver": ""}),
+        ("decide", {"approved": True, "approver": "mara", "note": "x" * 501}),
+        ("cancel", {"reason": "a\0b"}),
+        ("cancel", {"reason": "x" * 501}),
+    ],
+)
+async def test_an_update_with_nonsense_is_refused_and_the_order_goes_on(
+    shop: Any, update: str, nonsense: dict[str, Any]
+) -> None:
+    handle = await shop.order(approval_threshold=100)
+    await shop.until(handle, Status.AWAITING_APPROVAL)
+    assert await why_update_failed(handle, update, nonsense) == INVALID_INPUT
+    await handle.execute_update(contract.FulfilOrder.decide, contract.Decision(approved=True, approver="mara"))
+    assert (await handle.result()).status is Status.FULFILLED
 
 
 @pytest.mark.parametrize("step", ["authorise", "commit", "capture"])

@@ -3,6 +3,7 @@
 It imports the standard library and temporalio only, and it only ever grows (a new field has a default).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +20,10 @@ CUSTOMER = Priority(priority_key=1)
 MAX_LINES = 100
 MAX_QUANTITY = 10_000
 """Most units of one line. Inventory holds the same limits."""
+MAX_PARCELS = 20
+MAX_TEXT = 200
+MAX_NOTE = 500
+MAX_REVIEW = timedelta(days=3650)
 
 APPROVAL_LIMIT = timedelta(hours=24)
 """Longest wait for an approver."""
@@ -68,20 +73,32 @@ class Refusal(StrEnum):
     """Capture has begun, or the order has ended."""
 
 
+def _check(name: str, value: str, least: int = 1, most: int = MAX_TEXT) -> None:
+    if not least <= len(value) <= most or not value.isprintable():
+        raise ValueError(f"{name} must be {least} to {most} printable characters")
+
+
+def _check_follow(order_id: str, email: str, review_seconds: int) -> None:
+    _check("order_id", order_id)
+    if not email.isprintable() or re.fullmatch(r"[^@\s]{1,64}@[^@\s]{1,190}", email) is None:
+        raise ValueError("email is no address")
+    if not 0 <= review_seconds <= MAX_REVIEW.total_seconds():
+        raise ValueError(f"review_seconds is {review_seconds}, not from 0 to {MAX_REVIEW.total_seconds():.0f}")
+
+
 @dataclass(frozen=True, slots=True)
 class OrderLine:
     """Units of one SKU.
 
     Raises:
-        ValueError: If the quantity is not from 1 to ``MAX_QUANTITY``, or the SKU is empty.
+        ValueError: If the quantity is not from 1 to ``MAX_QUANTITY``, or the SKU is no text of visible characters.
     """
 
     sku: str
     quantity: int
 
     def __post_init__(self) -> None:
-        if not self.sku:
-            raise ValueError("sku is empty")
+        _check("sku", self.sku)
         if not 1 <= self.quantity <= MAX_QUANTITY:
             raise ValueError(f"quantity of {self.sku} is {self.quantity}, not from 1 to {MAX_QUANTITY}")
 
@@ -97,14 +114,17 @@ class Address:
     country: str
     """ISO 3166-1 alpha-2 code."""
 
+    def __post_init__(self) -> None:
+        for name in ("name", "street", "city", "postcode", "country"):
+            _check(name, getattr(self, name))
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a customer wants, and the terms that were in force when it was accepted.
 
     Raises:
-        ValueError: If an id is empty, nothing or two things are to pay, there are no lines or too many, or a limit is
-            not positive.
+        ValueError: If something is what no other service takes, nothing or two things are to pay, or a limit is none.
     """
 
     order_id: str
@@ -130,14 +150,20 @@ class Order:
     """The store-credit account that pays; empty where a card does."""
 
     def __post_init__(self) -> None:
-        if not self.order_id or not self.currency:
-            raise ValueError("order_id and currency must not be empty")
+        _check_follow(self.order_id, self.email, self.review_seconds)
+        if re.fullmatch(r"[A-Z]{3}", self.currency) is None:
+            raise ValueError("currency must be three capital letters")
+        _check("card_token", self.card_token, 0)
+        if self.account_id and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.account_id) is None:
+            raise ValueError("account_id is no id of an account")
         if bool(self.card_token) == bool(self.account_id):
             raise ValueError("either card_token or account_id pays, and the other is empty")
         if not 1 <= len(self.lines) <= MAX_LINES:
             raise ValueError(f"an order has 1 to {MAX_LINES} lines, not {len(self.lines)}")
-        if self.approval_threshold < 0 or self.approval_seconds < 1 or self.review_seconds < 0:
-            raise ValueError("approval_threshold, approval_seconds and review_seconds must be positive")
+        if len({line.sku for line in self.lines}) != len(self.lines):
+            raise ValueError("a SKU stands in two lines")
+        if self.approval_threshold < 0 or not 1 <= self.approval_seconds <= APPROVAL_LIMIT.total_seconds():
+            raise ValueError("approval_threshold must not be negative, and approval_seconds be from 1 s to 24 h")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +188,7 @@ class Decision:
     """An approver's word.
 
     Raises:
-        ValueError: If nobody signs it.
+        ValueError: If nobody signs it, or the note is too long or not printable.
     """
 
     approved: bool
@@ -170,8 +196,8 @@ class Decision:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if not self.approver:
-            raise ValueError("approver is empty")
+        _check("approver", self.approver)
+        _check("note", self.note, 0, MAX_NOTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +205,9 @@ class CancelRequest:
     """A customer does not want the order any more."""
 
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        _check("reason", self.reason, 0, MAX_NOTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +274,11 @@ class FollowRequest:
     parcels: int
     email: str
     review_seconds: int
+
+    def __post_init__(self) -> None:
+        _check_follow(self.order_id, self.email, self.review_seconds)
+        if not 1 <= self.parcels <= MAX_PARCELS:
+            raise ValueError(f"an order has 1 to {MAX_PARCELS} parcels, not {self.parcels}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from chassis.settings import HttpUrl, ServiceSettings, env
-from orchestrator.contract import APPROVAL_ESCALATED, APPROVAL_REMINDER
+from orchestrator.contract import APPROVAL_ESCALATED, APPROVAL_REMINDER, MAX_REVIEW
 from orchestrator.import_contract import BULK_KEY, MAX_WINDOW
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
@@ -29,8 +29,8 @@ class Settings(ServiceSettings):
     """The currencies that are taken, and in each the total, in minor units, above which an approver is asked."""
     approval_limit_seconds: int = Field(default=24 * 3600, ge=1, le=24 * 3600)
     """How long an order waits for its approver. At most 24 h, which is what stock is held for."""
-    review_seconds: int = Field(default=30 * 24 * 3600, ge=0)
-    """How long after delivery a customer is asked for a review."""
+    review_seconds: int = Field(default=30 * 24 * 3600, ge=0, le=int(MAX_REVIEW.total_seconds()))
+    """How long after delivery a customer is asked for a review. At most ten years."""
     intake_seconds: float = Field(default=1, gt=0, le=60)
     """How often the intake looks for accepted orders whose workflow is not started."""
     approver_email: Email = "approvals@waybill.example"
