@@ -23,6 +23,7 @@ class FakeMailbox:
     def __init__(self) -> None:
         self.messages: dict[str, dict[str, str]] = {}
         self.failures = 0
+        self.status = 503
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -32,7 +33,7 @@ class FakeMailbox:
     async def take(self, request: web.Request) -> web.Response:
         if self.failures:
             self.failures -= 1
-            raise web.HTTPServiceUnavailable
+            return web.json_response({}, status=self.status)
         self.messages.setdefault(request.headers["Idempotency-Key"], await request.json())
         return web.json_response({"id": "m"}, status=201)
 
@@ -58,6 +59,37 @@ async def test_a_message_is_sent_once_and_the_order_shows_it(fresh_database: Fre
     row = await store.get(order_id)
     assert row is not None
     assert row["notified"] is True
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_a_message_that_is_refused_for_good_is_noted_and_nobody_counts_as_told(
+    fresh_database: FreshDatabase, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    order_id = uuid.uuid4().hex
+    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    await store.record(State(order_id, 1, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),)))
+    mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
+    mailbox.failures, mailbox.status = 1, status
+    async with serve_app(mailbox.app()) as url:
+        activities = Activities(store, http, f"{url}/mailbox", APPROVERS)
+        await activities.send_message(Message(order_id, "fulfilled", "a@example.org", "s", "b"))
+    await http.close()
+    assert [record.levelname for record in caplog.records if "refuses a message" in record.getMessage()] == ["ERROR"]
+    row = await store.get(order_id)
+    assert row is not None
+    assert row["notified"] is False
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+async def test_a_message_that_is_not_taken_now_is_tried_again(fresh_database: FreshDatabase, status: int) -> None:
+    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
+    mailbox.failures, mailbox.status = 1, status
+    async with serve_app(mailbox.app()) as url:
+        activities = Activities(store, http, f"{url}/mailbox", APPROVERS)
+        with pytest.raises(aiohttp.ClientResponseError):
+            await activities.send_message(Message(uuid.uuid4().hex, "fulfilled", "a@example.org", "s", "b"))
+    await http.close()
 
 
 async def test_a_review_request_is_no_news_of_how_the_order_ended(fresh_database: FreshDatabase) -> None:

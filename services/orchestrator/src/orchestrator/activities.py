@@ -1,15 +1,23 @@
 """The orchestrator's side effects: its own rows, and messages to customers."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from prometheus_client import Counter
 from temporalio import activity
 
 from chassis.http import HttpClient
 from orchestrator import contract
 from orchestrator.store import DeliveryState, State, Store
+
+logger = logging.getLogger(__name__)
+
+PASSING = frozenset({408, 429})
+"""Statuses of the 400s that say nothing about the message."""
+REFUSED = Counter("waybill_messages_refused", "Messages that the mail provider refused for good.", ["template"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +90,10 @@ class Activities:
         """Send a message once, whatever happens: the provider knows it by its key.
 
         Raises:
-            aiohttp.ClientError: If the provider does not take it; to be tried again.
+            aiohttp.ClientError: If the provider does not take it now; to be tried again. One that it refuses for good
+                is logged and counted, and the order goes on: nobody is told.
         """
-        await self._send(message)
-        if message.final:
+        if await self._send(message) and message.final:
             await self._store.mark_notified(message.order_id)
 
     @activity.defn(name="orchestrator.remind")
@@ -108,7 +116,8 @@ class Activities:
             )
         )
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: Message) -> bool:
+        """Whether the provider took it. What it does not take today it does not take tomorrow."""
         async with self._http.session.post(
             f"{self._mailbox}/v1/messages",
             headers={"Idempotency-Key": contract.message_key(message.order_id, message.template)},
@@ -120,4 +129,10 @@ class Activities:
                 "body": message.body,
             },
         ) as response:
+            if 400 <= response.status < 500 and response.status not in PASSING:
+                about = {"order_id": message.order_id, "template": message.template, "status": response.status}
+                logger.error("the mail provider refuses a message", extra=about)
+                REFUSED.labels(template=message.template).inc()
+                return False
             response.raise_for_status()
+            return True
