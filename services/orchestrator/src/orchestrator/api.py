@@ -52,18 +52,24 @@ class Api:
         """``POST /orders``: write the row, start the workflow if Temporal is there."""
         key = _idempotency_key(request)
         body = await read_json(request, models.OrderBody)
-        order = terms_of(
-            body, body.order_id or str(uuid.uuid5(ID_NAMESPACE, key) if key else uuid.uuid4()), self._settings
-        )
+        order_id = body.order_id or str(uuid.uuid5(ID_NAMESPACE, key) if key else uuid.uuid4())
         digest = body.digest()
-        accepted = await self._store.accept(order["order_id"], digest, order, key)
-        row = accepted.row
+        try:
+            order = terms_of(body, order_id, self._settings)
+        except Problem:
+            # The shop's limits are for new orders. A repeat finds its own, whatever they have become.
+            row = await self._store.standing(order_id, key)
+            if row is None:
+                raise
+        else:
+            row = (await self._store.accept(order_id, digest, order, key)).row
         if row["digest"] != digest or (body.order_id is not None and row["order_id"] != body.order_id):
+            by_key = key is not None and row["idempotency_key"] == key
             raise Problem(
                 409,
                 "Conflict",
-                f"Another order was placed under this {'key' if key else 'id'}.",
-                field="Idempotency-Key" if key else "order_id",
+                f"Another order was placed under this {'key' if by_key else 'id'}.",
+                field="Idempotency-Key" if by_key else "order_id",
             )
         if row["started_at"] is None and row["request"] is not None:
             await self._intake.start(row["order_id"], row["request"])

@@ -13,7 +13,6 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from orchestrator import contract
@@ -100,16 +99,20 @@ class OrderBody(Body):
             raise ValueError("either card_token or account_id pays: one of them, and not both")
         return token
 
-    @model_validator(mode="after")
-    def _one_line_a_sku(self) -> "OrderBody":
-        if len({line.sku for line in self.lines}) != len(self.lines):
-            raise ValueError("lines: a SKU stands in two lines")
-        return self
+    @field_validator("lines", mode="after")
+    @classmethod
+    def _one_line_a_sku(cls, lines: tuple[LineBody, ...]) -> tuple[LineBody, ...]:
+        if len({line.sku for line in lines}) != len(lines):
+            raise ValueError("a SKU stands in two lines")
+        return lines
 
     def digest(self) -> str:
-        """What tells a repeat from another order under the same id. It never changes for a body that once was taken."""
-        unset = set() if self.account_id is not None else {"account_id"}
-        return hashlib.sha256(self.model_dump_json(exclude={"order_id", *unset}).encode()).hexdigest()
+        """What tells a repeat from another order under the same id. It never changes for a body that once was taken.
+
+        What a client leaves out has no part in it: a member that is new has a default, and changes no digest.
+        """
+        told = self.model_dump_json(exclude={"order_id"}, exclude_defaults=True)
+        return hashlib.sha256(told.encode()).hexdigest()
 
 
 class ApprovalBody(Body):

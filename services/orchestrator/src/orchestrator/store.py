@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, case, collate, false, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, case, collate, false, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -61,6 +61,13 @@ class Accepted:
     new: bool
 
 
+def _standing(order_id: str, idempotency_key: str | None) -> Select[tuple[Any, ...]]:
+    """Both may stand, in two rows: the key's is then the order that it was used for before."""
+    by_id = orders.c.order_id == order_id
+    by_key = false() if idempotency_key is None else orders.c.idempotency_key == idempotency_key
+    return select(orders).where(or_(by_id, by_key)).order_by(case((by_key, 0), else_=1)).limit(1)
+
+
 class Store:
     """Reads and writes of orders. Each method is one transaction."""
 
@@ -108,11 +115,15 @@ class Store:
                     insert(steps).values(order_id=order_id, sequence=0, status=Status.ACCEPTED, at=row["created_at"])
                 )
                 return Accepted(row, new=True)
-            # Both may stand, in two rows: the key's is then the order that it was used for before.
-            by_id = orders.c.order_id == order_id
-            by_key = false() if idempotency_key is None else orders.c.idempotency_key == idempotency_key
-            standing = select(orders).where(or_(by_id, by_key)).order_by(case((by_key, 0), else_=1)).limit(1)
-            return Accepted((await connection.execute(standing)).mappings().one(), new=False)
+            found = await connection.execute(_standing(order_id, idempotency_key))
+            return Accepted(found.mappings().one(), new=False)
+
+    async def standing(self, order_id: str, idempotency_key: str | None) -> RowMapping | None:
+        """The row that stands under an order's id or its key, or None."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(_standing(order_id, idempotency_key))
+            row: RowMapping | None = found.mappings().one_or_none()
+            return row
 
     async def unstarted(
         self, limit: int, older_than_seconds: float, imported_older_than_seconds: float = 0
@@ -169,7 +180,7 @@ class Store:
                 return False
             step = {"sequence": row.sequence, "status": Status.FAILED, "detail": detail, "at": row.updated_at}
             await connection.execute(insert(steps).values(order_id=order_id, **step).on_conflict_do_nothing())
-            return True
+        return True
 
     async def record(self, state: State) -> None:
         """Write a state of an order, unless a newer one stands. Writing one twice is writing it once."""
