@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import Priority
 from temporalio.exceptions import ApplicationError
@@ -228,6 +230,34 @@ async def test_the_delivery_is_followed_and_then_a_review_is_asked_for(shop: Any
     assert [message.template for message in shop.world.messages[order_id]] == ["fulfilled", "review"]
     last = shop.world.deliveries[order_id][-1]
     assert [parcel["state"] for parcel in last.parcels] == ["delivered", "delivered"]
+
+
+async def test_a_delivery_that_is_reset_waits_for_the_tracks_that_go_on(shop: Any) -> None:
+    order_id = an_id()
+    held = shop.world.hold(order_id, "track_1")
+    await (await shop.order(order_id=order_id, review_seconds=1)).result()
+    await held.begun.wait()
+    follow = shop.client.get_workflow_handle(contract.follow_id(order_id), result_type=contract.Deliveries)
+    history = await follow.fetch_history()
+    first = next(event for event in history.events if event.HasField("workflow_task_completed_event_attributes"))
+    await shop.client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=shop.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=follow.id),
+            reason="as an operator does",
+            request_id=uuid.uuid4().hex,
+            workflow_task_finish_event_id=first.event_id,
+        )
+    )
+
+    async def met_the_track() -> bool:
+        kinds = [event.WhichOneof("attributes") for event in (await follow.fetch_history()).events]
+        return "start_child_workflow_execution_failed_event_attributes" in kinds
+
+    await eventually(met_the_track)
+    held.let_go()
+    deliveries = await follow.result()
+    assert [(parcel.parcel, parcel.state) for parcel in deliveries.parcels] == [(1, "delivered"), (2, "delivered")]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
 from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD_TIMEOUT
+from orchestrator.workflows.saga import pauses
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator import contract
@@ -46,15 +48,23 @@ class FollowDelivery(contract.FollowDelivery):
         return self._deliveries
 
     async def _track(self, number: int) -> None:
-        delivery = await workflow.execute_child_workflow(
-            shipping.TrackShipment.run,
-            shipping.TrackRequest(self._order_id, number),
-            id=shipping.track_id(self._order_id, number),
-            task_queue=shipping.TASK_QUEUE,
-            retry_policy=TRACK_RETRIES,
-            # Where a parcel is concerns shipping also when nobody here asks any more.
-            parent_close_policy=ParentClosePolicy.ABANDON,
-        )
+        for pause in pauses():
+            try:
+                delivery = await workflow.execute_child_workflow(
+                    shipping.TrackShipment.run,
+                    shipping.TrackRequest(self._order_id, number),
+                    id=shipping.track_id(self._order_id, number),
+                    task_queue=shipping.TASK_QUEUE,
+                    retry_policy=TRACK_RETRIES,
+                    # Where a parcel is concerns shipping also when nobody here asks any more.
+                    parent_close_policy=ParentClosePolicy.ABANDON,
+                )
+            except WorkflowAlreadyStartedError:
+                # It goes on from before this one was reset, and its signals still come here. Once it has ended, a new
+                # one says how.
+                await workflow.sleep(pause)
+            else:
+                break
         self._note(delivery)
 
     @workflow.signal(name=shipping.DELIVERY_PROGRESSED)
