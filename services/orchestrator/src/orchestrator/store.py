@@ -68,6 +68,10 @@ def _standing(order_id: str, idempotency_key: str | None) -> Select[tuple[Any, .
     return select(orders).where(or_(by_id, by_key)).order_by(case((by_key, 0), else_=1)).limit(1)
 
 
+def _ago(seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
+    return func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
 class Store:
     """Reads and writes of orders. Each method is one transaction."""
 
@@ -139,7 +143,7 @@ class Store:
         waiting = (
             select(orders.c.order_id, orders.c.request, orders.c.import_id)
             .where(orders.c.started_at.is_(None), orders.c.request.is_not(None))
-            .where(orders.c.created_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, age))
+            .where(orders.c.created_at < _ago(age))
             .order_by(orders.c.number)
             .limit(limit)
         )
@@ -155,21 +159,29 @@ class Store:
                 .values(started_at=func.coalesce(orders.c.started_at, func.now()), request=None)
             )
 
-    async def fail(self, order_id: str, reason: str, detail: str) -> bool:
+    async def silent(self, after: int, seconds: float, limit: int) -> Sequence[RowMapping]:
+        """Unfinished orders, by number, that were started and have not changed for some time."""
+        unfinished = (
+            select(orders.c.order_id, orders.c.number)
+            .where(orders.c.number > after, orders.c.started_at.is_not(None), orders.c.status.not_in(FINISHED))
+            .where(orders.c.updated_at < _ago(seconds), orders.c.started_at < _ago(seconds))
+            .order_by(orders.c.number)
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            return (await connection.execute(unfinished)).mappings().all()
+
+    async def fail(self, order_id: str, reason: str, detail: str, silent_seconds: float = 0) -> bool:
         """Note that an unfinished order failed, where its workflow cannot say so itself.
 
-        Args:
-            order_id: The order.
-            reason: In one word.
-            detail: In plain words.
-
         Returns:
-            Whether it was unfinished.
+            Whether it was unfinished, and had not changed for so many seconds.
         """
         # What its workflow says later, after a reset, is newer all the same.
         failed = (
             update(orders)
             .where(orders.c.order_id == order_id, orders.c.status.not_in(FINISHED))
+            .where(orders.c.updated_at <= _ago(silent_seconds))
             .values(status=Status.FAILED, reason=reason, detail=detail, request=None)
             .values(sequence=orders.c.sequence + 1, updated_at=func.now())
             .returning(orders.c.sequence, orders.c.updated_at)
@@ -274,19 +286,10 @@ class Store:
         key = collate(orders.c.order_id, "C")
         async with self._engine.connect() as connection:
             found = await connection.execute(select(orders).where(key > after).order_by(key).limit(limit))
+            told = ("order_id", "status", "reason", "currency", "total", "units", "parcels", "notified")
             return [
-                {
-                    "order_id": row["order_id"],
-                    "status": row["status"],
-                    "finished": row["status"] in FINISHED,
-                    "reason": row["reason"],
-                    "currency": row["currency"],
-                    "total": row["total"],
-                    "units": row["units"],
-                    "parcels": row["parcels"],
-                    "created_at": row["created_at"].isoformat(),
-                    "updated_at": row["updated_at"].isoformat(),
-                    "notified": row["notified"],
-                }
+                {name: row[name] for name in told}
+                | {"finished": row["status"] in FINISHED}
+                | {name: row[name].isoformat() for name in ("created_at", "updated_at")}
                 for row in found.mappings()
             ]

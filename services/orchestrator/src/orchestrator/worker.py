@@ -34,7 +34,7 @@ def compose(settings: Settings, connection: Connection) -> Service:
         activities=[*activities, *importing.activities.all(), *reporting.activities.all()],
         routes=[*Api(store, intake, connection, settings).routes(), *importing.routes(), *reporting.routes()],
         schedules=reporting.schedules,
-        background=[intake.run, importing.intake.run],
+        background=[*intake.loops, importing.intake.run],
         clients=[http],
         providers={"mailbox": settings.mailbox_url},
     )
