@@ -61,7 +61,7 @@ async def test_a_message_is_sent_once_and_the_order_shows_it(fresh_database: Fre
     assert row["notified"] is True
 
 
-@pytest.mark.parametrize("status", [400, 404, 422])
+@pytest.mark.parametrize("status", [400, 413, 422])
 async def test_a_message_that_is_refused_for_good_is_noted_and_nobody_counts_as_told(
     fresh_database: FreshDatabase, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -80,7 +80,7 @@ async def test_a_message_that_is_refused_for_good_is_noted_and_nobody_counts_as_
     assert row["notified"] is False
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 503])
+@pytest.mark.parametrize("status", [401, 404, 408, 429, 500, 503])
 async def test_a_message_that_is_not_taken_now_is_tried_again(fresh_database: FreshDatabase, status: int) -> None:
     store = Store((await fresh_database("orchestrator.migrations")).engine)
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)

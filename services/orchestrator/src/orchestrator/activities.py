@@ -15,8 +15,8 @@ from orchestrator.store import DeliveryState, State, Store
 
 logger = logging.getLogger(__name__)
 
-PASSING = frozenset({408, 429})
-"""Statuses of the 400s that say nothing about the message."""
+FINAL = frozenset({400, 413, 422})
+"""Statuses that say that this message will never be taken. Others, a wrong token's among them, may pass."""
 REFUSED = Counter("waybill_messages_refused", "Messages that the mail provider refused for good.", ["template"])
 
 
@@ -129,7 +129,7 @@ class Activities:
                 "body": message.body,
             },
         ) as response:
-            if 400 <= response.status < 500 and response.status not in PASSING:
+            if response.status in FINAL:
                 about = {"order_id": message.order_id, "template": message.template, "status": response.status}
                 logger.error("the mail provider refuses a message", extra=about)
                 REFUSED.labels(template=message.template).inc()
