@@ -114,7 +114,7 @@ class StocktakeRound:
             None if it is over by now, or has been silent for so long that it must be asked again.
         """
         self._told.pop(warehouse, None)
-        running = workflow.get_external_workflow_handle_for(
+        running: workflow.ExternalWorkflowHandle[WarehouseStocktake] = workflow.get_external_workflow_handle_for(
             WarehouseStocktake.run, jobs.stocktake_workflow_id(warehouse)
         )
         try:
