@@ -1,5 +1,6 @@
 import asyncio
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,27 @@ AWAY = {"CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTE
 @pytest.mark.parametrize("status", list(RPCStatusCode), ids=lambda status: str(status.name))
 def test_an_error_says_whether_temporal_is_away(status: RPCStatusCode) -> None:
     assert is_away(RPCError("said", status, b"")) is (status.name in AWAY)
+
+
+async def test_a_workflow_is_started_once_and_one_that_has_ended_is_not_started_again(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    connection = Connection("demo")
+    connection.use(dev_server.client)
+    name = f"once:{uuid.uuid4()}"
+    patience = timedelta(seconds=5)
+
+    async def start() -> bool:
+        return await connection.start_once("demo.Run", 1, id=name, task_queue=f"q-{name}", patience=patience)
+
+    assert all(await asyncio.gather(start(), start()))
+    handle = dev_server.client.get_workflow_handle(name)
+    first = (await handle.describe()).run_id
+    await handle.terminate()
+    assert await start()
+    assert (await handle.describe()).run_id == first
+
+
+async def test_a_workflow_waits_while_temporal_is_away() -> None:
+    never = Connection("demo")
+    assert not await never.start_once("demo.Run", 1, id="x", task_queue="q", patience=timedelta(seconds=1))

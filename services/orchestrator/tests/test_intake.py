@@ -109,7 +109,7 @@ async def test_an_order_waits_also_where_temporal_refuses_us(
     await store.accept("a", "d", a_request("a"))
     intake = Intake(store, connection, start_seconds=0.1, every_seconds=0.01)
     assert await intake.start("a", a_request("a")) is False
-    assert [record.levelname for record in caplog.records if "order waits" in record.getMessage()] == ["ERROR"]
+    assert [record.levelname for record in caplog.records if "fulfil:a waits" in record.getMessage()] == ["ERROR"]
     async with running(intake, connection):
         await eventually(lambda: temporal.asked >= 3)
     assert [row["order_id"] for row in await store.unstarted(10, 0)] == ["a"]

@@ -5,11 +5,15 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any, cast
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -124,6 +128,53 @@ class Connection:
             DescribeNamespaceRequest(namespace=client.namespace), timeout=self._health
         )
         return client
+
+    async def start_once(
+        self,
+        workflow: str | Callable[..., Awaitable[Any]],
+        argument: object,
+        *,
+        id: str,
+        task_queue: str,
+        patience: timedelta,
+        priority: Priority = Priority.default,
+    ) -> bool:
+        """Start a workflow for something that is written down once for ever, however often this is asked.
+
+        Args:
+            workflow: Its ``run``, or its name.
+            argument: Of the workflow.
+            id: Of the workflow. What stands under it is its own.
+            task_queue: Of the workflow.
+            patience: How long to wait for Temporal.
+            priority: Of the workflow, and by inheritance of what it starts.
+
+        Returns:
+            Whether it is known to be started, or over. If not it can be asked again.
+        """
+        try:
+            # The time-out of the call is that of one attempt, and the client makes several.
+            async with asyncio.timeout(patience.total_seconds()):
+                await self.client.start_workflow(
+                    cast(str, workflow),
+                    argument,
+                    id=id,
+                    task_queue=task_queue,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    priority=priority,
+                    rpc_timeout=patience,
+                )
+        except WorkflowAlreadyStartedError:
+            logger.info("%s ended already", id)
+        except (TemporalUnavailable, TimeoutError):
+            return False
+        except RPCError as error:
+            # It is written down and waits, also where somebody has to mend the namespace or the certificates.
+            level = logging.WARNING if is_away(error) else logging.ERROR
+            logger.log(level, "Temporal takes nothing, %s waits: %s", id, error)
+            return False
+        return True
 
     async def check(self) -> None:
         """Ask Temporal for a sign of life.

@@ -9,8 +9,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import WorkflowExecutionStatus
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.common import Priority
 from temporalio.service import RPCError, RPCStatusCode
 
 from chassis.connection import Connection, TemporalUnavailable, is_away
@@ -69,28 +68,15 @@ class Intake:
             Whether it is known to be started; if not, the loop will try again.
         """
         job = await kind.job(key)
-        try:
-            # The time-out of the call is that of one attempt, and the client makes several.
-            async with asyncio.timeout(self._patience.total_seconds()):
-                await self._connection.client.start_workflow(
-                    job.workflow,
-                    job.argument,
-                    id=job.id,
-                    task_queue=contract.TASK_QUEUE,
-                    # The row is written once for ever; a workflow that stands under its id is its own.
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    priority=Priority(priority_key=jobs.BULK),
-                    rpc_timeout=self._patience,
-                )
-        except WorkflowAlreadyStartedError:
-            logger.info("%s ended already", job.id)
-        except (TemporalUnavailable, TimeoutError):
-            return False
-        except RPCError as error:
-            if not is_away(error):
-                raise
-            logger.warning("Temporal is away, %s waits: %s", job.id, error)
+        started = await self._connection.start_once(
+            job.workflow,
+            job.argument,
+            id=job.id,
+            task_queue=contract.TASK_QUEUE,
+            patience=self._patience,
+            priority=Priority(priority_key=jobs.BULK),
+        )
+        if not started:
             return False
         await kind.mark_started(key)
         return True

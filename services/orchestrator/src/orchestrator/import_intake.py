@@ -8,11 +8,10 @@ from typing import NoReturn
 from sqlalchemy import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import WorkflowExecutionStatus
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.common import Priority
 from temporalio.service import RPCError, RPCStatusCode
 
-from chassis.connection import Connection, TemporalUnavailable, is_away
+from chassis.connection import Connection, TemporalUnavailable
 from orchestrator import contract
 from orchestrator.import_contract import BULK_KEY, ImportOrders, ImportRequest, ImportStatus, import_id_of
 from orchestrator.import_store import ImportStore
@@ -67,26 +66,15 @@ class ImportIntake:
         Returns:
             Whether it is known to be started; if not, the loop will try again.
         """
-        try:
-            async with asyncio.timeout(self.patience.total_seconds()):
-                await self._connection.client.start_workflow(
-                    ImportOrders.run,
-                    ImportRequest(row["import_id"], row["rows"], row["window"], priority=self._priority),
-                    id=import_id_of(row["import_id"]),
-                    task_queue=contract.TASK_QUEUE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    priority=Priority(priority_key=self._priority),
-                    rpc_timeout=self.patience,
-                )
-        except WorkflowAlreadyStartedError:
-            logger.info("the import's workflow ended already", extra={"import_id": row["import_id"]})
-        except (TemporalUnavailable, TimeoutError):
-            return False
-        except RPCError as error:
-            level = logging.WARNING if is_away(error) else logging.ERROR
-            said = {"import_id": row["import_id"]}
-            logger.log(level, "Temporal takes nothing, the import waits: %s", error, extra=said)
+        started = await self._connection.start_once(
+            ImportOrders.run,
+            ImportRequest(row["import_id"], row["rows"], row["window"], priority=self._priority),
+            id=import_id_of(row["import_id"]),
+            task_queue=contract.TASK_QUEUE,
+            patience=self.patience,
+            priority=Priority(priority_key=self._priority),
+        )
+        if not started:
             return False
         await self._store.mark_started(row["import_id"])
         return True

@@ -7,12 +7,9 @@ from typing import Any, NoReturn
 
 from sqlalchemy import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.converter import value_to_type
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
-from chassis.connection import Connection, TemporalUnavailable, is_away
+from chassis.connection import Connection
 from orchestrator import contract
 from orchestrator.import_contract import BULK
 from orchestrator.reconciling import Reconciling
@@ -72,28 +69,15 @@ class Intake:
             logger.exception("the row of an accepted order cannot be read", extra={"order_id": order_id})
             await self._store.fail(order_id, UNREADABLE, _root(error))
             return False
-        try:
-            # The time-out of the call is that of one attempt, and the client makes several.
-            async with asyncio.timeout(self.patience.total_seconds()):
-                await self._connection.client.start_workflow(
-                    contract.FulfilOrder.run,
-                    order,
-                    id=contract.fulfil_id(order_id),
-                    task_queue=contract.TASK_QUEUE,
-                    # The row is written once for ever; a workflow that stands under its id is its own.
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    priority=contract.CUSTOMER if import_id is None else BULK,
-                    rpc_timeout=self.patience,
-                )
-        except WorkflowAlreadyStartedError:
-            logger.info("the order's workflow ended already", extra={"order_id": order_id})
-        except (TemporalUnavailable, TimeoutError):
-            return False
-        except RPCError as error:
-            # The order is written down: it waits, also where somebody has to mend the namespace or the certificates.
-            level = logging.WARNING if is_away(error) else logging.ERROR
-            logger.log(level, "Temporal takes nothing, the order waits: %s", error, extra={"order_id": order_id})
+        started = await self._connection.start_once(
+            contract.FulfilOrder.run,
+            order,
+            id=contract.fulfil_id(order_id),
+            task_queue=contract.TASK_QUEUE,
+            patience=self.patience,
+            priority=contract.CUSTOMER if import_id is None else BULK,
+        )
+        if not started:
             return False
         await self._store.mark_started(order_id)
         return True
