@@ -19,14 +19,16 @@ from waybill.demo.samples import SAMPLES
 from waybill.demo.shop import Shop
 from waybill.imports import Imports
 from waybill.stack import Stack
-from waybill.stack.plan import NAMESPACE
+from waybill.stack.plan import NAMESPACE, SERVICES
 
-IMPORTED = 600
-WINDOW = 500
+IMPORTED = 320
+WINDOW = IMPORTED
 WAITING = 300
-"""Imported orders under way at least, when the customers' are placed."""
+"""Imported orders at least that wait for inventory when its pool comes back and the customers' are placed."""
+SLOTS = 5
+"""Of each pool, for either kind of task. Priority orders what waits in a queue, not what a worker has taken already."""
 CUSTOMERS = 5
-"""Orders of customers, one after the other; the slowest counts."""
+"""Orders of customers, one a second, whether or not the ones before have ended; the slowest counts."""
 WARM_UP = 3
 UNITS = 2
 """Of each order."""
@@ -66,7 +68,8 @@ def _worst(folder: Path, priority: int | None) -> Figure:
 
     async def measure() -> float:
         run = uuid.uuid4().hex[:12]
-        env = {"orchestrator": {"ORCHESTRATOR_IMPORT_PRIORITY": str(priority or LOWEST)}}
+        env = {name: _small(name) for name in SERVICES}
+        env["orchestrator"]["ORCHESTRATOR_IMPORT_PRIORITY"] = str(priority or LOWEST)
         async with Stack(folder / run, env=env) as stack, aiohttp.ClientSession() as session:
             shop = Shop(session, stack.urls, stack.operator_token)
             await shop.stock_up(run)
@@ -74,8 +77,11 @@ def _worst(folder: Path, priority: int | None) -> Figure:
             for number in range(WARM_UP):
                 await _order(shop, f"{run}-warm-{number}")
             if priority is not None:
+                await stack.stop("inventory")
                 await _import(stack, Imports(session, stack.urls, stack.operator_token), folder, run)
-            seconds = [await _order(shop, f"{run}-customer-{number}") for number in range(CUSTOMERS)]
+                await stack.start("inventory")
+            orders = (_order(shop, f"{run}-customer-{number}", after=number) for number in range(CUSTOMERS))
+            seconds = await asyncio.gather(*orders)
             stack.hurry()  # what is still under way is of no interest
             return max(seconds)
 
@@ -102,8 +108,14 @@ async def _import(stack: Stack, imports: Imports, folder: Path, run: str) -> Non
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _order(shop: Shop, order_id: str) -> float:
-    """Place an order. Returns the seconds until it had ended, fulfilled."""
+def _small(service: str) -> dict[str, str]:
+    """Settings of a pool that takes on little at a time."""
+    return {f"{service.upper()}_{kind}_SLOTS": str(SLOTS) for kind in ("WORKFLOW", "ACTIVITY")}
+
+
+async def _order(shop: Shop, order_id: str, after: float = 0) -> float:
+    """Place an order, after some seconds. Returns the seconds until it had ended, fulfilled."""
+    await asyncio.sleep(after)
     began = time.perf_counter()
     await shop.place(SAMPLES[0].body(order_id))
     while True:
