@@ -7,6 +7,7 @@ import psutil  # type: ignore[import-untyped]  # its types are a package of thei
 
 from chassis.testing import postgres
 from waybill.stack import state
+from waybill.stack.plan import SPANS
 from waybill.stack.spec import StackError
 
 MARK = ".waybill-stack"
@@ -33,7 +34,7 @@ def prepare(directory: Path, *, keep: bool) -> None:
         if not keep:
             postgres.discard(directory / POSTGRES)
             shutil.rmtree(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    (directory / SPANS).mkdir(parents=True, exist_ok=True)
     (directory / MARK).touch()
 
 
