@@ -10,6 +10,8 @@ from opentelemetry.util.types import Attributes
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 """Paths that machines ask for every few seconds."""
 QUERY = "HandleQuery:"
+CHECKOUT = "connect"
+"""Span of SQLAlchemy's instrumentation for each connection that is taken from the pool: as many as transactions."""
 
 
 class Worthwhile(Sampler):
@@ -34,6 +36,8 @@ class Worthwhile(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """See the base class."""
+        if name == CHECKOUT and kind is SpanKind.CLIENT:
+            return SamplingResult(Decision.DROP)
         begins = not get_current_span(parent_context).get_span_context().is_valid
         if begins and (name.startswith(QUERY) or (attributes or {}).get("url.path") in PROBES):
             return SamplingResult(Decision.DROP)

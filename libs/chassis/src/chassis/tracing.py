@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -45,6 +46,8 @@ DEFAULT_QUEUE = 2048
 """Spans that wait for the exporter at most, unless ``OTEL_BSP_MAX_QUEUE_SIZE`` says otherwise."""
 FLUSH_SECONDS = 3.0
 """How long the end of a process waits for spans to leave. A collector that does not answer must not hold it."""
+REMEMBERED = 10_000
+"""Spans whose ids are known after they ended. A workflow task is done again within seconds."""
 LEAVES = ("opentelemetry.instrumentation.sqlalchemy", "opentelemetry.instrumentation.aiohttp_client")
 """Scopes whose spans say nothing alone: the statements of a loop that looks for work are no trace."""
 
@@ -91,7 +94,10 @@ class Tracing:
         """Make a span of each statement of an engine."""
         from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor  # noqa: PLC0415
 
-        SQLAlchemyInstrumentor().instrument(engine=engine.sync_engine, tracer_provider=self._provider)
+        # Its wheel does not say yet that it works with SQLAlchemy 2.1; a test says so.
+        SQLAlchemyInstrumentor().instrument(
+            engine=engine.sync_engine, tracer_provider=self._provider, skip_dep_check=True
+        )
 
     async def finish(self, seconds: float = FLUSH_SECONDS) -> None:
         """Send what is left, within a time; what is still there then is lost, with the process.
@@ -210,6 +216,7 @@ class BoundedProcessor(BatchSpanProcessor):
         self._limit = int(os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE) or DEFAULT_QUEUE)
         self._counting = _CountingExporter(exporter, tally)
         self._given = 0
+        self._ended: OrderedDict[int, None] = OrderedDict()
         self._tally = tally
         super().__init__(self._counting, max_queue_size=self._limit)
 
@@ -220,11 +227,25 @@ class BoundedProcessor(BatchSpanProcessor):
         scope = span.instrumentation_scope
         if span.parent is None and scope is not None and scope.name.startswith(LEAVES):
             return
+        if self._is_repeated(span.context.span_id):
+            return
         if self._given - self._counting.taken >= self._limit:
             self._tally.dropped["queue_full"] += 1
             return
         self._given += 1
         super().on_end(span)
+
+    def _is_repeated(self, span_id: int) -> bool:
+        """Whether a span ended before: in a workflow task that the server did not take, and that was done again.
+
+        The spans of workflow code have the same ids each time.
+        """
+        if span_id in self._ended:
+            return True
+        self._ended[span_id] = None
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+        return False
 
 
 class _CountingExporter(SpanExporter):

@@ -7,12 +7,13 @@ import psutil  # type: ignore[import-untyped]  # its types are a package of thei
 
 from chassis.testing import postgres
 from waybill.stack import state
-from waybill.stack.plan import SPANS
 from waybill.stack.spec import StackError
 
 MARK = ".waybill-stack"
 """File that says that a directory is ours to empty."""
 POSTGRES = "postgres"
+SPANS = "spans"
+"""Folder of the files with spans, one a process."""
 
 
 def prepare(directory: Path, *, keep: bool) -> None:

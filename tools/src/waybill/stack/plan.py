@@ -12,12 +12,10 @@ from typing import Any
 from chassis.testing import postgres
 from chassis.testing.programs import program
 from chassis.testing.tether import UNCHANGED
-from waybill.stack.directory import POSTGRES
+from waybill.stack.directory import POSTGRES, SPANS
 from waybill.stack.spec import WRONG_SETTINGS
 
 SERVICES = ("orchestrator", "inventory", "payments", "shipping")
-SPANS = "spans"
-"""Folder of the files with spans, one a process, in the stack's directory."""
 SPACE = "service.namespace=waybill"
 COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """In the order in which they are listed. Each is ``python -m NAME``, with a database of its own."""
