@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
 
 from aiohttp import web
+from prometheus_client import REGISTRY
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -194,6 +195,7 @@ async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) ->
     service = compose(settings, connection)
     if traced is not None:
         traced.watch(service.database.engine)
+        REGISTRY.register(traced.counts)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

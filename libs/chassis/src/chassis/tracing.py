@@ -235,6 +235,10 @@ class BoundedProcessor(BatchSpanProcessor):
         self._given += 1
         super().on_end(span)
 
+    def shutdown(self) -> None:
+        """Send what is left, and take no more."""
+        super().shutdown()  # type: ignore[no-untyped-call]  # the base class has no types
+
     def _is_repeated(self, span_id: int) -> bool:
         """Whether a span ended before: in a workflow task that the server did not take, and that was done again.
 
