@@ -214,7 +214,7 @@ def _contests(sink: Sink, on: Side, off: Side) -> list[Contest]:
             "s",
             _latency(sink, on, name.rpartition("_")[2]),
             _latency(sink, on, "well"),
-            f"X",
+            f"an order with a collector that is {name.rpartition('_')[2]}, against one that is well; 1.05 or less",
         )
         for name in FAULTS
     ]
