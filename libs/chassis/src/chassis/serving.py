@@ -18,7 +18,9 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from chassis import connection as temporal
-from chassis import database, health, logs, telemetry
+from chassis import database, health, logs, oneoff, telemetry, tracing
+from chassis.access import access_middleware
+from chassis.apart import Attach
 from chassis.connection import FIRST_PAUSE, LONGEST_PAUSE, Connection
 from chassis.database import Database
 from chassis.database_metrics import DatabaseMetrics
@@ -97,7 +99,7 @@ class Service:
             "max_concurrent_workflow_tasks": self.settings.workflow_slots,
             "max_cached_workflows": self.settings.cached_workflows,
             "graceful_shutdown_timeout": timedelta(seconds=self.settings.drain_seconds),
-            "interceptors": [ArgumentGuard()],
+            "interceptors": [Attach(), ArgumentGuard()],
             **self.worker_options,
         }
         return Worker(
@@ -107,7 +109,12 @@ class Service:
     def app(self, metrics: telemetry.Metrics | None = None) -> web.Application:
         """The HTTP application: the service's routes, health and metrics, with errors as problem documents."""
         app = web.Application(
-            middlewares=[self._requests.middleware, problem_middleware, health.storing_middleware],
+            middlewares=[
+                access_middleware,
+                self._requests.middleware,
+                problem_middleware,
+                health.storing_middleware,
+            ],
             client_max_size=self.max_body,
         )
         app[DATABASE_AWAY] = database.AWAY
@@ -158,9 +165,9 @@ def run(
             case []:
                 code = asyncio.run(_serve(name, compose, settings))
             case ["migrate"]:
-                code = asyncio.run(_migrate(name, compose, settings))
+                code = asyncio.run(_once(name, compose, settings, oneoff.migrate))
             case ["schedules"]:
-                code = asyncio.run(_schedules(name, compose, settings))
+                code = asyncio.run(_once(name, compose, settings, oneoff.schedules))
             case _:
                 sys.stderr.write(f"usage: python -m {name} [migrate | schedules]\n")
                 code = EXIT_WRONG_SETTINGS
@@ -174,34 +181,22 @@ def run(
     exit_now(code)
 
 
-async def _migrate(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:
-    service = compose(settings, Connection(name))
-    await service.database.migrate(service.migrations)
-    await service.database.close()
-    logger.info("the schema is up to date")
-    return 0
-
-
-async def _schedules(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:
-    """One line a schedule on standard output: its id, and what became of it."""
-    connection = Connection(name)
-    service = compose(settings, connection)
-    try:
-        client = await connection.attempt()
-        applied = await apply_schedules(client, service.schedules, name)
-    except (RPCError, RuntimeError) as error:  # RuntimeError is a client's that cannot connect
-        sys.stderr.write(f"Temporal does not take the schedules: {(str(error).splitlines() or [''])[0]}\n")
-        return 1
-    for schedule_id, outcome in applied.items():
-        sys.stdout.write(f"{schedule_id} {outcome}\n")
-    await service.database.close()
-    return 0
+async def _once(
+    name: str, compose: Compose[SettingsT], settings: SettingsT, command: Callable[[Service], Awaitable[int]]
+) -> int:
+    return await command(compose(settings, Connection(name)))
 
 
 async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:
+    traced = tracing.start(name)
     metrics = telemetry.Metrics(name)
-    connection = Connection(name, runtime=metrics.runtime, health_seconds=settings.temporal_health_seconds)
+    connection = Connection(
+        name, runtime=metrics.runtime, health_seconds=settings.temporal_health_seconds, tracing=traced
+    )
     service = compose(settings, connection)
+    if traced is not None:
+        traced.watch(service.database.engine)
+    service.registry.register(tracing.SpanCounts(traced.tally if traced is not None else tracing.Tally()))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -235,6 +230,8 @@ async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) ->
         for client in service.clients:
             await client.close()
         await service.database.close()
+        if traced is not None:
+            await traced.finish()
 
 
 async def _until_stopped(
