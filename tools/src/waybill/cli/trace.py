@@ -64,8 +64,8 @@ def parts(reading: Reading, name: str, places: list[Path]) -> list[Part]:
     where = ", ".join(str(place) for place in places)
     if not reading.spans:
         raise NoTrace(
-            f"no spans are kept in {where} (make demo keeps them there, unless OTEL_EXPORTER_OTLP_ENDPOINT sends them to "
-            "a collector; elsewhere a process keeps them with OTEL_TRACES_EXPORTER=file and WAYBILL_SPANS_FILE)"
+            f"no spans are kept in {where} (make demo keeps them there, unless OTEL_EXPORTER_OTLP_ENDPOINT sends them "
+            "to a collector; elsewhere a process keeps them with OTEL_TRACES_EXPORTER=file and WAYBILL_SPANS_FILE)"
         )
     try:
         return of_order(reading.spans, name)

@@ -78,7 +78,7 @@ class Part:
 
     Attributes:
         trace: The trace.
-        relation: The order's own; another that speaks of its workflow, such as a cancellation; or one that is linked to it.
+        relation: The order's own; another about its workflow, such as a cancellation; or one that is linked to one of them.
         origin: The span that it is linked to, where that is known.
     """
 
