@@ -21,6 +21,7 @@ from chassis.serving import Service
 from chassis.settings import ServiceSettings, env
 
 from .flows import Errand, Insist, Listen, Run
+from .tracks import TRACKS
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def compose(settings: Settings, connection: Connection) -> Service:
         database=database,
         migrations="tiny.migrations",
         task_queue=settings.task_queue,
-        workflows=[Run, Listen, Insist],
+        workflows=[Run, Listen, Insist, *TRACKS],
         activities=[write, fail],
         worker_options={"plugins": [SimplePlugin("deadly", run_context=dying)]} if settings.worker == "dies" else {},
         routes=[web.get("/notes", count)],
