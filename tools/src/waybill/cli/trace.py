@@ -10,9 +10,10 @@ import typer
 
 from waybill.cli.common import Directory, run, screen
 from waybill.stack import state
+from waybill.stack.directory import SPANS
 from waybill.tracing.document import document
 from waybill.tracing.drawing import NARROWEST, draw
-from waybill.tracing.spans import FOLDER, Reading, read
+from waybill.tracing.spans import Reading, read
 from waybill.tracing.tree import NoTrace, Part, of_order, of_trace
 
 app = typer.Typer()
@@ -39,7 +40,7 @@ def trace(
     directory: Directory = state.DEFAULT_DIRECTORY,
 ) -> None:
     """Draw the trace of one order: which service did what when, how long it took, and what it waited for."""
-    places = spans or [directory / FOLDER]
+    places = spans or [directory / SPANS]
 
     async def find() -> list[Part]:
         return parts(read(places), order_id.removeprefix("fulfil:"), places)

@@ -113,7 +113,7 @@ def duration(nanoseconds: float) -> str:
     """As people say it, in nine columns at most."""
     seconds = nanoseconds / 1e9
     if 0 < seconds < 0.0001:
-        return f"{seconds * 1e6:.0f} us"
+        return "<0.1 ms"
     if seconds < 0.0995:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 0.9995:
@@ -197,7 +197,7 @@ class _Drawing:
 
     def _share(self, share: Share, total: float, room: int) -> Text:
         part = share.seconds / total
-        line = Text(f"{share.service:{self._service}}", colour(share.service))
+        line = Text.assemble((f"{share.service:{self._service}}", colour(share.service)))
         line.append(f"{duration(share.seconds * 1e9):>12}{part:>8.0%}  ")
         for seconds, columns in ((share.work, 10), (share.queue, 12), (share.workflow, 14)):
             said = duration(seconds * 1e9) if seconds else "0"
@@ -209,8 +209,8 @@ class _Drawing:
 
     def _lines(self, step: Step, trace: Trace, lead: str, below: str) -> Iterator[Text]:
         service = step.span.service
-        name = Text(lead, QUIET).append_text(self._name(step, self._label - cell_len(lead)))
-        line = Text(f"{set_cell_size(service, self._service)} ", colour(service))
+        name = Text.assemble((lead, QUIET)).append_text(self._name(step, self._label - cell_len(lead)))
+        line = Text.assemble((f"{set_cell_size(service, self._service)} ", colour(service)))
         line.append_text(_fit(name, self._label, self._strokes)).append(" ")
         line.append_text(self._bar_of(step, trace)).append(" ")
         length = "?" if step.missing else duration(step.span.end - step.span.begin)
@@ -223,8 +223,9 @@ class _Drawing:
     def _name(self, step: Step, room: int | None = None) -> Text:
         span = step.span
         if step.missing:
-            return Text(f"{span.name} (not kept)", f"italic {colour(span.service)}")
-        name = Text(span.name if self._everything else bare(span), "bold" if step.kind == "workflow" else "")
+            return Text.assemble((f"{span.name} (not kept)", "italic"))
+        said = span.name if self._everything else bare(span)
+        name = Text.assemble((said, "bold" if step.kind == "workflow" else ""))
         notes = self._notes(step)
         if room is not None and name.cell_len + notes.cell_len > room:
             name = _shorten(name, room - notes.cell_len, self._strokes)
@@ -235,6 +236,8 @@ class _Drawing:
         if step.attempt > 1:
             name.append(f" #{step.attempt}", QUIET)
         if (why := reason(span)) is not None:
+            # An error that only wraps another is explained by what failed below.
+            why = why or next(filter(None, (reason(below.span) for _, below in step.walk())), "")
             name.append(f" {self._strokes.fault} {why}".rstrip(), FAILED if span.failed else "red")
         if step.statements:
             name.append(f" +{step.statements} SQL", QUIET)

@@ -7,8 +7,6 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-FOLDER = "spans"
-"""Of the files, in a stack's directory."""
 WORKFLOW_ID = "temporalWorkflowID"
 SQL_SCOPE = "opentelemetry.instrumentation.sqlalchemy"
 
@@ -94,7 +92,7 @@ class Reading:
     Attributes:
         spans: All of them, in no order; one that was written twice is there twice.
         files: How many files there are.
-        broken: How many lines are not what they should be. The last one of a file may be half written: it is not counted.
+        broken: How many lines are not what they should be, but for a last one that is half written.
     """
 
     spans: list[Span]

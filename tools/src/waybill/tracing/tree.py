@@ -78,7 +78,7 @@ class Part:
 
     Attributes:
         trace: The trace.
-        relation: The order's own; another about its workflow, such as a cancellation; or one that is linked to one of them.
+        relation: The order's own; another about its workflow, such as a cancellation; or one that is linked.
         origin: The span that it is linked to, where that is known.
     """
 
