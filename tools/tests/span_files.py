@@ -82,7 +82,9 @@ def coded(values: dict[str, Any]) -> list[dict[str, Any]]:
 def line(service: str, spans: list[dict[str, Any]]) -> str:
     """One export."""
     resource = {"attributes": coded({"service.name": service, "service.namespace": "waybill"})}
-    return json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": "t"}, "spans": spans}]}]})
+    return json.dumps(
+        {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": "t"}, "spans": spans}]}]}
+    )
 
 
 @dataclass
@@ -115,12 +117,41 @@ def order() -> Shop:
         span("StartWorkflow:orchestrator.FulfilOrder", "start", "post", at=(10, 30), kind=CLIENT, workflow=fulfil),
         span("RunWorkflow:orchestrator.FulfilOrder", "fulfil", "start", at=(40, 1000), workflow=fulfil),
         span("StartChildWorkflow:inventory.ReserveStock", "ask-r", "fulfil", at=(50, 80), kind=CLIENT, workflow=fulfil),
-        span("StartChildWorkflow:payments.AuthorisePayment", "ask-a", "fulfil", at=(310, 350), kind=CLIENT, workflow=fulfil),
-        span("StartChildWorkflow:orchestrator.FollowDelivery", "ask-f", "fulfil", at=(950, 990), kind=CLIENT, workflow=fulfil),
+        span(
+            "StartChildWorkflow:payments.AuthorisePayment",
+            "ask-a",
+            "fulfil",
+            at=(310, 350),
+            kind=CLIENT,
+            workflow=fulfil,
+        ),
+        span(
+            "StartChildWorkflow:orchestrator.FollowDelivery",
+            "ask-f",
+            "fulfil",
+            at=(950, 990),
+            kind=CLIENT,
+            workflow=fulfil,
+        ),
         span("POST /orders/{order_id}/cancellation", "cancel", at=(700, 720), trace="c" * 32),
         span("StartWorkflowUpdate:cancel", "up", "cancel", at=(705, 715), kind=CLIENT, trace="c" * 32, workflow=fulfil),
-        span("RunWorkflow:orchestrator.FollowDelivery", "follow", at=(1100, 5000), trace="f" * 32, workflow=f"follow:{ORDER}", links=[(TRACE, "ask-f")]),
-        span("StartChildWorkflow:shipping.TrackShipment", "ask-t", "follow", at=(1110, 1200), kind=CLIENT, trace="f" * 32, workflow=f"follow:{ORDER}"),
+        span(
+            "RunWorkflow:orchestrator.FollowDelivery",
+            "follow",
+            at=(1100, 5000),
+            trace="f" * 32,
+            workflow=f"follow:{ORDER}",
+            links=[(TRACE, "ask-f")],
+        ),
+        span(
+            "StartChildWorkflow:shipping.TrackShipment",
+            "ask-t",
+            "follow",
+            at=(1110, 1200),
+            kind=CLIENT,
+            trace="f" * 32,
+            workflow=f"follow:{ORDER}",
+        ),
         span("RunWorkflow:orchestrator.FulfilOrder", "other", at=(0, 900), trace="b" * 32, workflow="fulfil:B-2"),
     )
     reserve, authorise = f"reserve:{ORDER}", f"authorise:{ORDER}"
@@ -136,13 +167,27 @@ def order() -> Shop:
         "payments",
         span("RunWorkflow:payments.AuthorisePayment", "pay", "ask-a", at=(400, 900), workflow=authorise),
         span("StartActivity:payments.authorise", "ask-p", "pay", at=(410, 411), kind=CLIENT, workflow=authorise),
-        span("RunActivity:payments.authorise", "try-1", "ask-p", at=(420, 500), workflow=authorise, error="TimeoutError: "),
+        span(
+            "RunActivity:payments.authorise",
+            "try-1",
+            "ask-p",
+            at=(420, 500),
+            workflow=authorise,
+            error="TimeoutError: ",
+        ),
         span("RunActivity:payments.authorise", "try-2", "ask-p", at=(600, 880), workflow=authorise),
         span("POST", "http", "try-2", at=(610, 870), kind=CLIENT, http__response__status_code=201),
     )
     shop.add("sandbox", span("POST /gateway/v1/authorisations", "gate", "http", at=(620, 860)))
     shop.add(
         "shipping",
-        span("RunWorkflow:shipping.TrackShipment", "track", at=(1300, 4000), trace="e" * 32, workflow=f"track:{ORDER}:1", links=[("f" * 32, "ask-t")]),
+        span(
+            "RunWorkflow:shipping.TrackShipment",
+            "track",
+            at=(1300, 4000),
+            trace="e" * 32,
+            workflow=f"track:{ORDER}:1",
+            links=[("f" * 32, "ask-t")],
+        ),
     )
     return shop

@@ -1,10 +1,16 @@
 """Spans out of files, put together: trees, an order's traces, and where the time went."""
 
+import json
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
-from waybill.tracing.drawing import draw, duration, legible
+from waybill.cli import app
+from waybill.tracing.drawing import COLOURS, colour, draw, duration, legible, reason
 from waybill.tracing.spans import Span, read
 from waybill.tracing.steps import Step, fold
 from waybill.tracing.summary import finish, path, shares
@@ -90,7 +96,9 @@ def test_a_cancellation_that_is_the_earliest_span_is_not_the_order_s_own_trace(t
     shop = order()
     shop.add(
         "orchestrator",
-        span("StartWorkflowUpdate:cancel", "early", at=(-5, -1), kind=CLIENT, trace="9" * 32, workflow=f"fulfil:{ORDER}"),
+        span(
+            "StartWorkflowUpdate:cancel", "early", at=(-5, -1), kind=CLIENT, trace="9" * 32, workflow=f"fulfil:{ORDER}"
+        ),
     )
     parts = of_order(read([shop.write(tmp_path)]).spans, ORDER)
     assert [(part.relation, part.trace.trace_id[0]) for part in parts[:2]] == [("order", "a"), ("about", "9")]
@@ -120,7 +128,7 @@ def test_a_workflow_that_has_not_ended_is_seen_by_what_it_did(tmp_path: Path) ->
     assert [child.span.name.partition(":")[0] for child in missing.children] == ["StartChildWorkflow"] * 3
     # Under the request that started it, so that there is one tree.
     assert [root.span.name for root in own.roots] == ["POST /orders"]
-    assert len(own.spans) == len([each for each in own.nodes()]) - 1
+    assert len(own.spans) == len(list(own.nodes())) - 1
     drawn = legible(draw([Part(own, "order")], title="t", width=100))
     assert [text for text in drawn if f"fulfil:{ORDER} (not kept)" in text and text.endswith("?")]
 
@@ -195,16 +203,15 @@ def test_the_longest_path_has_no_gaps_and_each_moment_is_somebody_s(spans: list[
     stretches = path(own)
     assert stretches[0].begin == own.begin
     assert stretches[-1].end == finish(own) == BEGIN + 1000 * MILLISECOND
-    assert all(one.end == next_.begin for one, next_ in zip(stretches, stretches[1:], strict=False))
+    assert all(one.end == next_.begin for one, next_ in pairwise(stretches))
     told = {
         share.service: tuple(round(seconds * 1000) for seconds in (share.work, share.queue, share.workflow))
         for share in shares(own)
     }
     assert told == {
-        # At work until the start, then its own queue; between its steps it thinks. It waits for the last start.
         "orchestrator": (10, 70, 80),
         "inventory": (130, 90, 30),
-        "payments": (110, 200, 30),
+        "payments": (110, 100, 130),  # between two attempts its workflow waits
         "sandbox": (240, 10, 0),
     }
 
@@ -220,20 +227,180 @@ def test_of_steps_side_by_side_the_one_that_ends_last_counts(tmp_path: Path) -> 
 
 # Drawing
 
+DRAWN = """\
+A-1  1.00 s  trace aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+■ orchestrator 11   ■ inventory 5   ■ payments 5   ■ sandbox 1   ■ shipping 1
+
+┄┄ asked for, not begun yet                  0                500 ms           1.00 s
+orchestrator POST /orders +1 SQL             ━━                                         50.0 ms
+orchestrator └ FulfilOrder                   ┄╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━    960 ms
+inventory      ├ ReserveStock                  ┄┄━━━━━━━━                                200 ms
+inventory      │ └ reserve +2 SQL                ┄┄━━━━━                                 130 ms
+payments       ├ AuthorisePayment                        ┄┄┄┄━━━━━━━━━━━━━━━━━━━━        500 ms
+payments       │ ├ authorise ✗ TimeoutError                  ┄━━━                       80.0 ms
+payments       │ └ authorise #2                                      ━━━━━━━━━━━         280 ms
+sandbox        │   └ POST …/authorisations                           ┄━━━━━━━━━╸         240 ms
+orchestrator   └ start FollowDelivery                                              ━╸   40.0 ms
+"""
+
 
 def test_the_waterfall_has_a_line_a_step(spans: list[Span]) -> None:
-    drawn = legible(draw(of_order(spans, ORDER), title=ORDER, width=100))
-    own = drawn[: drawn.index("", 3)]
-    assert own == [
-        f"A-1  1.00 s  trace {TRACE}",
-        "■ orchestrator 11   ■ inventory 5   ■ payments 5   ■ sandbox 1   ■ shipping 1",
-        "",
-        "",
-    ] or own  # shown in full below, where it matters
-    assert [text.split("  ")[0].rstrip() for text in own[4:]] != []
-    assert any("✗ TimeoutError" in text for text in own)
-    assert any("authorise #2" in text for text in own)
-    assert any("reserve +2 SQL" in text for text in own)
-    assert any("0.70 s later" in text or "700 ms later, about the same order" in text for text in drawn)
-    assert any("1.10 s later, linked to start FollowDelivery" in text for text in drawn)
-    assert any("1.30 s later, linked to start shipping.TrackShipment" in text for text in drawn)
+    parts = of_order(spans, ORDER)
+    drawn = legible(draw(parts, title=ORDER, width=95))
+    assert drawn[: DRAWN.count("\n")] == DRAWN.splitlines()
+    assert [text for text in drawn if text.startswith("──")] == [
+        "── 700 ms later, about the same order  trace cccccccc",
+        "── 1.10 s later, linked to start FollowDelivery  trace ffffffff",
+        "── 1.30 s later, linked to start shipping.TrackShipment  trace eeeeeeee",
+    ]
+
+
+def test_on_request_every_span_has_a_line(spans: list[Span]) -> None:
+    parts = of_order(spans, ORDER)
+    drawn = "\n".join(legible(draw(parts, title=ORDER, width=140, everything=True)))
+    for part in parts:
+        for each in part.trace.spans:
+            assert each.name.replace(f":{each.service}.", ":") in drawn
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 240])
+@pytest.mark.parametrize("everything", [False, True])
+def test_no_line_is_longer_than_the_terminal(spans: list[Span], width: int, everything: bool) -> None:
+    parts = of_order(spans, ORDER)
+    lines = draw(parts, title="a title " * 40, width=width, everything=everything)
+    assert max(text.cell_len for text in lines) <= width
+
+
+def test_where_there_is_ascii_only_the_drawing_is_ascii(spans: list[Span]) -> None:
+    lines = draw(of_order(spans, ORDER), title=ORDER, width=100, plain=True)
+    assert all(text.isascii() for text in legible(lines))
+
+
+def test_each_service_has_a_colour_and_what_failed_another(spans: list[Span]) -> None:
+    parts = of_order(spans, ORDER)
+    [failed] = [text for text in draw(parts, title=ORDER, width=100) if "TimeoutError" in text.plain]
+    styles = {str(part.style) for part in failed.spans}
+    assert {"magenta", "bold red"} <= styles
+    assert len({colour(service) for service in COLOURS}) == len(COLOURS)
+    assert colour("a service of yours") not in COLOURS.values()
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "said"),
+    [
+        (0, "0.0 ms"),
+        (40_000, "<0.1 ms"),
+        (99_400_000, "99.4 ms"),
+        (99_600_000, "100 ms"),
+        (999_400_000, "999 ms"),
+        (999_600_000, "1.00 s"),
+        (119.9e9, "119.90 s"),
+        (3600e9, "60.0 min"),
+        (86_400e9, "24.0 h"),
+        (60 * 86_400e9, "60.0 d"),
+    ],
+)
+def test_durations_are_said_as_people_say_them(nanoseconds: float, said: str) -> None:
+    assert duration(nanoseconds) == said
+    assert len(said) <= 9
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, None),
+        ({"error": "ApplicationError: out_of_stock: not in stock: 1 of VASE-9"}, "out_of_stock"),
+        ({"thrown": "declined: the card was declined"}, "declined"),
+        ({"error": "ActivityError: Activity task failed"}, ""),
+        ({"error": "TimeoutError"}, "TimeoutError"),
+        ({"error": "", "http__response__status_code": 503}, "503"),
+    ],
+)
+def test_why_something_failed_is_said_in_a_word(tmp_path: Path, given: dict[str, Any], said: str | None) -> None:
+    shop = Shop()
+    shop.add("inventory", span("RunActivity:inventory.reserve", "a", **given))
+    [node] = built(tmp_path, shop).roots
+    assert reason(node.span) == said
+
+
+def test_a_workflow_that_failed_says_what_failed_below(tmp_path: Path) -> None:
+    shop = Shop()
+    shop.add(
+        "shipping",
+        span("RunWorkflow:shipping.BookShipment", "w", error="ActivityError: Activity task failed"),
+        span("RunActivity:shipping.book", "a", "w", error="ApplicationError: booking_refused: parcel 1"),
+    )
+    drawn = legible(draw([Part(built(tmp_path, shop), "order")], title="t", width=100))
+    assert any("BookShipment ✗ booking_refused" in text for text in drawn)
+
+
+# The command
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["trace", *arguments])
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    order().write(tmp_path / "build" / "stack" / "spans")
+    return tmp_path
+
+
+def test_the_command_draws_what_the_stack_here_kept_also_after_its_end(stack: Path) -> None:
+    result = command(ORDER, "--width", "95")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(DRAWN)
+    assert "\x1b" not in result.output  # into a pipe without colour
+    assert command(f"fulfil:{ORDER}", "--width", "95").output.splitlines()[1:] == result.output.splitlines()[1:]
+
+
+def test_the_command_takes_a_trace_id_from_a_log_and_its_first_digits(stack: Path) -> None:
+    for name in ("f" * 32, "f" * 8):
+        assert "FollowDelivery" in command(name).output
+    assert command("f" * 7).exit_code == 2
+
+
+def test_the_command_reads_other_files_where_they_are_named(stack: Path, tmp_path: Path) -> None:
+    folder = stack / "build" / "stack" / "spans"
+    files = [part for name in ("orchestrator", "inventory") for part in ("--spans", str(folder / f"{name}.jsonl"))]
+    document = json.loads(command(ORDER, "--json", *files).output)
+    assert {each["service"] for each in document["traces"][0]["spans"]} == {"orchestrator", "inventory"}
+    result = command(ORDER, "--spans", str(tmp_path / "nowhere"))
+    assert result.exit_code == 2
+    assert f"no spans are kept in {tmp_path / 'nowhere'}" in result.stderr
+
+
+def test_the_document_has_all_that_is_drawn(stack: Path) -> None:
+    own, *others = json.loads(command(ORDER, "--json").output)["traces"]
+    assert (own["trace_id"], own["relation"], own["seconds"]) == (TRACE, "order", 1.0)
+    assert [(each["relation"], (each["linked_to"] or {}).get("service")) for each in others] == [
+        ("about", None),
+        ("linked", "orchestrator"),
+        ("linked", "orchestrator"),
+    ]
+    [gate] = [each for each in own["spans"] if each["service"] == "sandbox"]
+    assert gate == gate | {"name": "POST /gateway/v1/authorisations", "offset_seconds": 0.62, "seconds": 0.24}
+    assert (gate["kept"], gate["kind"], gate["parent_id"]) == (True, "server", long("http"))
+    assert sum(each["seconds"] for each in own["longest_path"]) == pytest.approx(1.0)
+    assert [each["service"] for each in own["services"]] == ["orchestrator", "inventory", "payments", "sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["A-2"], "no span of an order A-2 is kept"),
+        (["A-1", "--directory", "elsewhere"], "no spans are kept in elsewhere/spans (make demo keeps them there"),
+        (["00000000"], "no span of an order 00000000 is kept"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_in_one_line(stack: Path, arguments: list[str], said: str) -> None:
+    result = command(*arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_width_that_is_too_small_is_wrong_usage(stack: Path) -> None:
+    assert command(ORDER, "--width", "20").exit_code == 2

@@ -224,7 +224,7 @@ class _Drawing:
         span = step.span
         if step.missing:
             return Text.assemble((f"{span.name} (not kept)", "italic"))
-        said = span.name if self._everything else bare(span)
+        said = span.name.replace(f":{span.service}.", ":") if self._everything else bare(span)
         name = Text.assemble((said, "bold" if step.kind == "workflow" else ""))
         notes = self._notes(step)
         if room is not None and name.cell_len + notes.cell_len > room:
