@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from waybill.cli import app
-from waybill.tracing.drawing import COLOURS, colour, draw, duration, legible, reason
+from waybill.tracing.drawing import COLOURS, colour, draw, legible
 from waybill.tracing.spans import Span, read
 from waybill.tracing.steps import Step, fold
 from waybill.tracing.summary import finish, path, shares
 from waybill.tracing.tree import NoTrace, Part, Trace, build, of_order, of_trace
+from waybill.tracing.words import duration, reason
 
 from .span_files import BEGIN, CLIENT, INTERNAL, MILLISECOND, ORDER, TRACE, Shop, line, long, order, span
 
