@@ -24,7 +24,7 @@ from chassis.testing.waiting import eventually
 from orchestrator import contract
 from orchestrator.activities import Message, Reminder
 from orchestrator.contracts import inventory, payments, shipping
-from orchestrator.store import DeliveryState, State
+from orchestrator.states import DeliveryState, State
 from orchestrator.workflows.follow_delivery import FollowDelivery
 from orchestrator.workflows.fulfil_order import FulfilOrder
 

@@ -25,8 +25,10 @@ from orchestrator.contract import Status
 from orchestrator.import_contract import ImportOrders, ImportRequest, ImportResult, import_id_of
 from orchestrator.import_reading import Form, OrderFile
 from orchestrator.importing import Importing
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.settings import Settings
-from orchestrator.store import State, Store
+from orchestrator.states import State
+from orchestrator.store import Store
 from orchestrator.uploads import UploadStore
 from orchestrator.workflows import import_orders
 
@@ -175,13 +177,13 @@ async def a_depot(client: Client, database: Database, **terms: Any) -> AsyncIter
     settings = a_settings(database, **terms)
     connection = Connection("orchestrator")
     connection.use(client)
-    store = Store(database.engine)
+    store = Store(database.engine, OrchestratorMetrics())
     depot = Depot(
         client,
         database,
         settings,
-        Importing(database.engine, connection, settings),
-        UploadStore(database.engine),
+        Importing(database.engine, connection, settings, OrchestratorMetrics()),
+        UploadStore(database.engine, OrchestratorMetrics()),
         store,
         Orders(store),
     )

@@ -12,7 +12,9 @@ from chassis.testing.fixtures import FreshDatabase
 from chassis.testing.serving import serve_app
 from orchestrator.activities import Activities, Message, Reminder
 from orchestrator.contract import Status
-from orchestrator.store import State, Store
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.states import State
+from orchestrator.store import Store
 
 APPROVERS = {"approval_reminder": "mara@example.org", "approval_escalated": "boss@example.org"}
 
@@ -40,12 +42,12 @@ class FakeMailbox:
 
 async def test_a_message_is_sent_once_and_the_order_shows_it(fresh_database: FreshDatabase) -> None:
     order_id = uuid.uuid4().hex
-    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
     await store.record(State(order_id, 1, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),)))
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     mailbox.failures = 1
     async with serve_app(mailbox.app()) as url:
-        activities = Activities(store, http, f"{url}/mailbox/", APPROVERS)
+        activities = Activities(store, http, f"{url}/mailbox/", APPROVERS, OrchestratorMetrics())
         message = Message(order_id, "fulfilled", "a@example.org", "It is on its way", "Tracking: 1.")
         with pytest.raises(aiohttp.ClientResponseError):
             await activities.send_message(message)
@@ -66,12 +68,12 @@ async def test_a_message_that_is_refused_for_good_is_noted_and_nobody_counts_as_
     fresh_database: FreshDatabase, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     order_id = uuid.uuid4().hex
-    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
     await store.record(State(order_id, 1, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),)))
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     mailbox.failures, mailbox.status = 1, status
     async with serve_app(mailbox.app()) as url:
-        activities = Activities(store, http, f"{url}/mailbox", APPROVERS)
+        activities = Activities(store, http, f"{url}/mailbox", APPROVERS, OrchestratorMetrics())
         await activities.send_message(Message(order_id, "fulfilled", "a@example.org", "s", "b"))
     await http.close()
     assert [record.levelname for record in caplog.records if "refuses a message" in record.getMessage()] == ["ERROR"]
@@ -82,11 +84,11 @@ async def test_a_message_that_is_refused_for_good_is_noted_and_nobody_counts_as_
 
 @pytest.mark.parametrize("status", [401, 404, 408, 429, 500, 503])
 async def test_a_message_that_is_not_taken_now_is_tried_again(fresh_database: FreshDatabase, status: int) -> None:
-    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     mailbox.failures, mailbox.status = 1, status
     async with serve_app(mailbox.app()) as url:
-        activities = Activities(store, http, f"{url}/mailbox", APPROVERS)
+        activities = Activities(store, http, f"{url}/mailbox", APPROVERS, OrchestratorMetrics())
         with pytest.raises(aiohttp.ClientResponseError):
             await activities.send_message(Message(uuid.uuid4().hex, "fulfilled", "a@example.org", "s", "b"))
     await http.close()
@@ -94,11 +96,11 @@ async def test_a_message_that_is_not_taken_now_is_tried_again(fresh_database: Fr
 
 async def test_a_review_request_is_no_news_of_how_the_order_ended(fresh_database: FreshDatabase) -> None:
     order_id = uuid.uuid4().hex
-    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
     await store.record(State(order_id, 1, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),)))
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     async with serve_app(mailbox.app()) as url:
-        activities = Activities(store, http, f"{url}/mailbox", APPROVERS)
+        activities = Activities(store, http, f"{url}/mailbox", APPROVERS, OrchestratorMetrics())
         await activities.send_message(Message(order_id, "review", "a@example.org", "s", "b", final=False))
     await http.close()
     row = await store.get(order_id)
@@ -108,12 +110,12 @@ async def test_a_review_request_is_no_news_of_how_the_order_ended(fresh_database
 
 async def test_a_reminder_goes_once_to_who_is_to_get_it_and_tells_no_customer(fresh_database: FreshDatabase) -> None:
     order_id = uuid.uuid4().hex
-    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
     await store.record(State(order_id, 1, Status.AWAITING_APPROVAL, datetime.now(UTC), "EUR", (("A", 1),)))
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     deadline = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
     async with serve_app(mailbox.app()) as url:
-        activities = Activities(store, http, f"{url}/mailbox", APPROVERS)
+        activities = Activities(store, http, f"{url}/mailbox", APPROVERS, OrchestratorMetrics())
         for template in ("approval_reminder", "approval_reminder", "approval_escalated"):
             await activities.remind(Reminder(order_id, template, 123456, "EUR", deadline))
     await http.close()

@@ -26,8 +26,10 @@ from chassis.testing.waiting import eventually
 from orchestrator import contract, models, openapi
 from orchestrator.api import Api
 from orchestrator.intake import Intake
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.settings import Settings
-from orchestrator.store import State, Store
+from orchestrator.states import State
+from orchestrator.store import Store
 from orchestrator.worker import compose
 
 TOKEN = "operator-token"
@@ -69,7 +71,7 @@ async def away(fresh_database: FreshDatabase, dev_server: WorkflowEnvironment) -
     app = service.app()
     app[HEALTH].storing = True
     async with serve_app(app) as url, aiohttp.ClientSession() as http:
-        yield Front(url, http, Store(database.engine), connection, dev_server.client)
+        yield Front(url, http, Store(database.engine, OrchestratorMetrics()), connection, dev_server.client)
     await service.database.close()
 
 

@@ -22,6 +22,7 @@ from chassis.testing.waiting import eventually
 from orchestrator.import_contract import import_id_of
 from orchestrator.import_intake import ImportIntake
 from orchestrator.import_store import ImportStore
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.tables import import_rows, import_uploads
 from orchestrator.uploads import UploadStore
 from orchestrator.worker import compose
@@ -260,7 +261,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(gate: Gate) -> None:
 
 
 async def test_what_a_killed_process_left_of_an_upload_is_swept_up(gate: Gate) -> None:
-    uploads = UploadStore(gate.depot.database.engine)
+    uploads = UploadStore(gate.depot.database.engine, OrchestratorMetrics())
     await uploads.stage(
         await uploads.begin_upload(), [{"line": 1, "order_id": None, "request": None, "digest": None, "detail": "x"}]
     )
@@ -277,8 +278,8 @@ async def test_while_temporal_is_away_an_import_is_accepted_and_started_later(aw
     assert (await away.send(b"", path=f"/imports/{key}/pause"))[0] == 503
     engine = away.depot.database.engine
     intake = ImportIntake(
-        ImportStore(engine),
-        UploadStore(engine),
+        ImportStore(engine, OrchestratorMetrics()),
+        UploadStore(engine, OrchestratorMetrics()),
         away.connection,
         start_seconds=2,
         every_seconds=0.05,

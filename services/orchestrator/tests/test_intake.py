@@ -18,6 +18,7 @@ from chassis.testing.waiting import eventually
 from orchestrator import contract
 from orchestrator.contract import Status
 from orchestrator.intake import UNREADABLE, Intake
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.store import Store
 from orchestrator.tables import orders
 
@@ -44,7 +45,7 @@ async def running(intake: Intake, connection: Connection) -> AsyncIterator["asyn
 async def test_a_row_that_is_no_order_fails_and_the_others_are_started(
     fresh_database: FreshDatabase, dev_server: WorkflowEnvironment
 ) -> None:
-    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
     connection = Connection("orchestrator")
     connection.use(dev_server.client)
     mark = uuid.uuid4().hex[:8]
@@ -103,7 +104,7 @@ class Refusing:
 async def test_an_order_waits_also_where_temporal_refuses_us(
     fresh_database: FreshDatabase, status: RPCStatusCode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = Store((await fresh_database("orchestrator.migrations")).engine)
+    store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
     connection, temporal = Connection("orchestrator"), Refusing(status)
     connection.use(cast(Client, temporal))
     await store.accept("a", "d", a_request("a"))

@@ -10,7 +10,8 @@ from chassis.connection import Connection
 from chassis.testing.fixtures import FreshDatabase
 from orchestrator import contract
 from orchestrator.contract import Status
-from orchestrator.reconciling import LOST, LOST_ORDERS, Reconciling
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.reconciling import LOST, Reconciling
 from orchestrator.store import Store
 
 
@@ -30,7 +31,8 @@ async def start(client: Client, order_id: str) -> None:
 async def test_an_order_whose_workflow_was_ended_from_outside_becomes_failed_and_no_other(
     fresh_database: FreshDatabase, dev_server: WorkflowEnvironment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, client = Store((await fresh_database("orchestrator.migrations")).engine), dev_server.client
+    metrics, client = OrchestratorMetrics(), dev_server.client
+    store = Store((await fresh_database("orchestrator.migrations")).engine, metrics)
     connection = Connection("orchestrator")
     connection.use(client)
     mark = uuid.uuid4().hex[:8]
@@ -40,7 +42,6 @@ async def test_an_order_whose_workflow_was_ended_from_outside_becomes_failed_and
     await start(client, terminated)
     await start(client, running)
     await client.get_workflow_handle(contract.fulfil_id(terminated)).terminate()
-    before = LOST_ORDERS._value.get()
     assert await Reconciling(store).turn(connection, 0) == 0
     assert [row["status"] for row in await store.newest(Status.FAILED, None, 10)] == []
     await Reconciling(store, silent_seconds=0).turn(connection, 0)
@@ -48,7 +49,8 @@ async def test_an_order_whose_workflow_was_ended_from_outside_becomes_failed_and
     assert set(failed) == {terminated, gone}
     assert {row["reason"] for row in failed.values()} == {LOST}
     assert "terminated" in failed[terminated]["detail"]
-    assert LOST_ORDERS._value.get() == before + 2
+    labels = {"outcome": "failed", "reason": LOST}
+    assert metrics.registry.get_sample_value("orders_finished_total", labels) == 2
     assert [record.levelname for record in caplog.records if "ended without a word" in record.getMessage()] == [
         "ERROR",
         "ERROR",

@@ -20,9 +20,11 @@ from chassis.testing.serving import serve_app
 from chassis.testing.waiting import eventually
 from orchestrator import contract
 from orchestrator.contract import Status
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.report_store import ReportStore
 from orchestrator.reporting import DAILY_SALES_REPORT, Reporting
-from orchestrator.store import State, Store
+from orchestrator.states import State
+from orchestrator.store import Store
 from orchestrator.worker import compose
 from orchestrator.workflows.report_sales import ReportSales
 
@@ -39,7 +41,7 @@ async def an_order(store: Store, status: Status, at: datetime, **terms: Any) -> 
 
 async def test_a_report_counts_the_orders_that_ended_on_its_day(fresh_database: FreshDatabase) -> None:
     engine = (await fresh_database("orchestrator.migrations")).engine
-    store, reports = Store(engine), ReportStore(engine)
+    store, reports = Store(engine, OrchestratorMetrics()), ReportStore(engine)
     midnight = datetime(2026, 11, 20, tzinfo=UTC)
     await an_order(store, Status.FULFILLED, midnight)
     last_moment = midnight + timedelta(days=1, microseconds=-1)
@@ -70,7 +72,7 @@ async def clerk(
 ) -> AsyncIterator[tuple[Client, ReportStore]]:
     database = await fresh_database("orchestrator.migrations")
     engine = database.engine
-    await an_order(Store(engine), Status.FULFILLED, NOON)
+    await an_order(Store(engine, OrchestratorMetrics()), Status.FULFILLED, NOON)
     reporting = Reporting(engine, a_settings(database))
     async with Worker(
         dev_server.client,

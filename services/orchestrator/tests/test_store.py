@@ -7,7 +7,9 @@ from typing import Any
 
 from chassis.testing.fixtures import FreshDatabase
 from orchestrator.contract import Status
-from orchestrator.store import DeliveryState, State, Store
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.states import DeliveryState, State
+from orchestrator.store import Store
 
 
 def a_request(order_id: str) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def a_state(order_id: str, sequence: int, status: Status) -> State:
 
 
 async def a_store(fresh_database: FreshDatabase) -> Store:
-    return Store((await fresh_database("orchestrator.migrations")).engine)
+    return Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
 
 
 async def test_a_repeat_finds_its_own_row_among_others_without_a_key(fresh_database: FreshDatabase) -> None:

@@ -1,6 +1,7 @@
 """Undos that do not succeed at once: none is given up, and none keeps another from its turn."""
 
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import islice
@@ -14,7 +15,8 @@ from temporalio.testing import WorkflowEnvironment
 from chassis.converter import DATA_CONVERTER
 from chassis.testing.waiting import eventually
 from orchestrator.contract import Status
-from orchestrator.workflows.saga import FIRST_PAUSE, LONGEST_PAUSE, UNDO_FAILURES, pauses
+from orchestrator.metrics import COMPENSATIONS, UNDOS
+from orchestrator.workflows.saga import FIRST_PAUSE, LONGEST_PAUSE, pauses
 
 from .conftest import FINAL, Shop, open_shop
 from .table import UNDONE, undos
@@ -50,12 +52,17 @@ async def test_an_undo_that_refuses_for_good_is_asked_again_and_counted(
     assert undos(shop.world, order_id).count("reverse") == 3
     assert shop.world.books[order_id] == set()
     assert [message.template for message in shop.world.messages[order_id]] == ["rejected"]
-    counted = [
-        update
-        for update in metrics.retrieve_updates()
-        if update.metric.name == UNDO_FAILURES and update.attributes["task_queue"] == "payments"
-    ]
-    assert sum(update.value for update in counted) == 2
+    counted: Counter[tuple[Any, Any]] = Counter()
+    for update in metrics.retrieve_updates():
+        if update.metric.name == COMPENSATIONS:
+            counted[update.attributes["step"], update.attributes["result"]] += int(update.value)
+    assert counted == {
+        ("ReversePayment", "failed"): 2,
+        ("ReversePayment", "done"): 1,
+        ("ReleaseStock", "done"): 1,
+        ("CancelShipment", "done"): 1,
+    }
+    assert {step for step, _ in counted} == set(UNDOS)
 
 
 async def test_an_undo_that_keeps_failing_keeps_no_other_from_its_turn(patient_shop: Any) -> None:

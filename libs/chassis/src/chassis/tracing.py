@@ -84,7 +84,6 @@ class Tracing:
         """Take what ``start`` made."""
         self._provider = provider
         self.tally = tally
-        self.counts = SpanCounts(tally)
 
     def plugin(self) -> OpenTelemetryPlugin:
         """For the client of Temporal; workers have it from their client."""

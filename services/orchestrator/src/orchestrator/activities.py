@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from prometheus_client import Counter
 from temporalio import activity
 
 from chassis.http import HttpClient
 from orchestrator import contract
-from orchestrator.store import DeliveryState, State, Store
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.states import DeliveryState, State
+from orchestrator.store import Store
 
 logger = logging.getLogger(__name__)
 
 FINAL = frozenset({400, 413, 422})
 """Statuses that say that this message will never be taken. Others, a wrong token's among them, may pass."""
-REFUSED = Counter("waybill_messages_refused", "Messages that the mail provider refused for good.", ["template"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,14 @@ class Reminder:
 class Activities:
     """Each may run twice and takes effect once."""
 
-    def __init__(self, store: Store, http: HttpClient, mailbox_url: str, approvers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        http: HttpClient,
+        mailbox_url: str,
+        approvers: Mapping[str, str],
+        metrics: OrchestratorMetrics,
+    ) -> None:
         """Take what they work with.
 
         Args:
@@ -65,11 +72,13 @@ class Activities:
             http: Client for the mail provider.
             mailbox_url: Its base URL.
             approvers: Who gets a reminder, by its template.
+            metrics: Count the messages.
         """
         self._store = store
         self._http = http
         self._mailbox = mailbox_url.rstrip("/")
         self._approvers = approvers
+        self._metrics = metrics
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """For the worker."""
@@ -132,7 +141,8 @@ class Activities:
             if response.status in FINAL:
                 about = {"order_id": message.order_id, "template": message.template, "status": response.status}
                 logger.error("the mail provider refuses a message", extra=about)
-                REFUSED.labels(template=message.template).inc()
+                self._metrics.messaged("refused")
                 return False
             response.raise_for_status()
+            self._metrics.messaged("sent")
             return True

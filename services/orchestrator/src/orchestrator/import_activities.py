@@ -15,8 +15,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from chassis.connection import Connection
 from orchestrator import contract
 from orchestrator.import_contract import ImportResult, ImportStatus
-from orchestrator.import_store import GOOD, ImportStore, UnknownImport
+from orchestrator.import_store import ImportStore, UnknownImport
 from orchestrator.import_views import ImportViews
+from orchestrator.metrics import GOOD
 
 WATCH_SECONDS = 15.0
 """How long one attempt looks for ended orders; its start-to-close time-out is twice that."""

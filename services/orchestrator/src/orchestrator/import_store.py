@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.contract import FINISHED, Status
 from orchestrator.import_contract import OVER, ImportStatus
+from orchestrator.metrics import IMPORT, OrchestratorMetrics
 from orchestrator.tables import import_rows, imports, orders, steps
 
 ROW_NAMESPACE = uuid.UUID("b4a7d6de-3b0b-4f6f-9c55-5f6f6b1f0b7e")
@@ -27,7 +28,6 @@ MAX_BYTES = 1_000_000
 WAITING, MALFORMED, DUPLICATE, TAKEN, LOST = "waiting", "malformed", "duplicate", "taken", "lost"
 """States of a row. What becomes of a taken one is its order's state; lost is one whose workflow was stopped."""
 
-GOOD = (Status.FULFILLED, Status.PARTIALLY_FULFILLED)
 ATTEMPTS = 1
 """No row is tried twice: what is refused stays refused, and what is repeated is repeated within its order."""
 
@@ -58,9 +58,10 @@ class TakenRows:
 class ImportStore:
     """Where a method is not one transaction, it can be called again."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use an engine."""
+    def __init__(self, engine: AsyncEngine, metrics: OrchestratorMetrics) -> None:
+        """Use an engine, and count what changes in the metrics."""
         self._engine = engine
+        self._metrics = metrics
 
     async def get(self, import_id: str) -> RowMapping | None:
         """An import's row, or None."""
@@ -172,6 +173,8 @@ class ImportStore:
             taken = [*accepted, *choice.again]
             found = select(orders.c.order_id, orders.c.request, orders.c.started_at).where(orders.c.order_id.in_(taken))
             standing = {row.order_id: row for row in await connection.execute(found)}
+        self._metrics.accepted(IMPORT, len(accepted))
+        self._metrics.imported("duplicate", len(choice.duplicates) + len(late))
         to_start = [order_id for order_id in taken if standing[order_id].started_at is None]
         return TakenRows(
             last_line=choice.last_line if choice.last_line is not None else after,
@@ -200,12 +203,13 @@ class ImportStore:
         """Note that the workflows of some orders were stopped from outside: no row will say how they ended."""
         upload = select(imports.c.upload_id).where(imports.c.import_id == import_id).scalar_subquery()
         async with self._engine.begin() as connection:
-            await connection.execute(
+            lost = await connection.execute(
                 update(import_rows)
                 .where(import_rows.c.upload_id == upload, import_rows.c.state == TAKEN)
                 .where(import_rows.c.order_id.in_(order_ids))
                 .values(state=LOST)
             )
+        self._metrics.imported("lost", lost.rowcount)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.progress import Progress
 from orchestrator.contract import FINISHED, Status
 from orchestrator.import_contract import OVER, ImportStatus
-from orchestrator.import_store import ATTEMPTS, DUPLICATE, GOOD, LOST, MALFORMED, TAKEN, WAITING
+from orchestrator.import_store import ATTEMPTS, DUPLICATE, LOST, MALFORMED, TAKEN, WAITING
+from orchestrator.metrics import GOOD
 from orchestrator.tables import import_rows, imports, orders
 
 UNDER_WAY, NOT_STARTED = "under_way", "not_started"

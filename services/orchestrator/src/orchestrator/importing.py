@@ -9,6 +9,7 @@ from orchestrator.import_intake import ImportIntake
 from orchestrator.import_store import ImportStore
 from orchestrator.import_views import ImportViews
 from orchestrator.imports_api import ImportsApi
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.settings import Settings
 from orchestrator.uploads import UploadStore
 
@@ -23,10 +24,12 @@ class Importing:
         activities: For the worker.
     """
 
-    def __init__(self, engine: AsyncEngine, connection: Connection, settings: Settings) -> None:
+    def __init__(
+        self, engine: AsyncEngine, connection: Connection, settings: Settings, metrics: OrchestratorMetrics
+    ) -> None:
         """Put it together."""
-        self.store = ImportStore(engine)
-        self.views, uploads = ImportViews(engine), UploadStore(engine)
+        self.store = ImportStore(engine, metrics)
+        self.views, uploads = ImportViews(engine), UploadStore(engine, metrics)
         self.intake = ImportIntake(
             self.store,
             uploads,

@@ -12,7 +12,6 @@ from temporalio.converter import value_to_type
 from chassis.connection import Connection
 from orchestrator import contract
 from orchestrator.import_contract import BULK
-from orchestrator.reconciling import Reconciling
 from orchestrator.store import Store
 
 logger = logging.getLogger(__name__)
@@ -49,7 +48,6 @@ class Intake:
         self.patience = timedelta(seconds=start_seconds)
         self._every = every_seconds
         self._grace = import_grace_seconds
-        self.loops = [self.run, Reconciling(store).run]
 
     async def start(self, order_id: str, request: dict[str, Any], import_id: str | None = None) -> bool:
         """Start an order's workflow.

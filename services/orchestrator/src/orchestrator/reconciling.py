@@ -5,7 +5,6 @@ import logging
 from datetime import timedelta
 from typing import NoReturn
 
-from prometheus_client import Counter
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
@@ -18,7 +17,6 @@ logger = logging.getLogger(__name__)
 
 LOST = "workflow_ended"
 """Why an order failed whose workflow ended without saying how the order did."""
-LOST_ORDERS = Counter("waybill_orders_lost", "Orders whose workflow ended without saying how the order did.")
 BATCH = 50
 """Orders that are looked at in one turn."""
 OPEN = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW)
@@ -73,7 +71,6 @@ class Reconciling:
                 continue
             # Whatever it held, it may still hold: nothing was undone.
             logger.error("the order's workflow ended without a word: %s", ended, extra={"order_id": order_id})
-            LOST_ORDERS.inc()
         return int(rows[-1]["number"]) if len(rows) == BATCH else 0
 
 

@@ -1,64 +1,18 @@
 """The orders table, which is what customers see, and the steps behind each order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, case, collate, false, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, RowMapping, Select, case, collate, false, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from orchestrator.contract import FINISHED, Status
+from orchestrator.metrics import API, OrchestratorMetrics
+from orchestrator.states import Accepted, DeliveryState, State
 from orchestrator.tables import orders, steps
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What FulfilOrder says of its order, at one moment.
-
-    Attributes:
-        sequence: Grows with each state of an order, also over a reset. An older state never replaces a newer one.
-        lines: SKU and quantity, as ordered; they make the row of an order that did not come through the intake.
-    """
-
-    order_id: str
-    sequence: int
-    status: Status
-    at: datetime
-    currency: str
-    lines: tuple[tuple[str, int], ...]
-    reason: str | None = None
-    detail: str | None = None
-    total: int | None = None
-    units: int | None = None
-    parcels: int | None = None
-    tracking_numbers: tuple[str, ...] = ()
-    decision: dict[str, Any] | None = None
-    approval: dict[str, Any] | None = None
-    missing: tuple[tuple[str, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryState:
-    """What FollowDelivery says of an order's parcels, at one moment."""
-
-    order_id: str
-    sequence: int
-    parcels: tuple[dict[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What came of an intake.
-
-    Attributes:
-        row: The order's row, new or found.
-        new: Whether this call wrote it.
-    """
-
-    row: RowMapping
-    new: bool
 
 
 def _standing(order_id: str, idempotency_key: str | None) -> Select[tuple[Any, ...]]:
@@ -68,6 +22,19 @@ def _standing(order_id: str, idempotency_key: str | None) -> Select[tuple[Any, .
     return select(orders).where(or_(by_id, by_key)).order_by(case((by_key, 0), else_=1)).limit(1)
 
 
+def _newer(state: State) -> ReturningUpdate[Any]:
+    """Sets a newer state, and says what the order was before and since when."""
+    was = select(orders).where(orders.c.order_id == state.order_id).with_for_update().cte("was")
+    entered = (
+        select(func.min(steps.c.at)).where(steps.c.order_id == was.c.order_id, steps.c.status == was.c.status)
+    ).scalar_subquery()
+    return (
+        update(orders)
+        .where(orders.c.order_id == was.c.order_id, orders.c.sequence < state.sequence)
+        .returning(was.c.status, was.c.created_at, was.c.import_id, entered.label("entered"))
+    )
+
+
 def _ago(seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
     return func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
@@ -75,9 +42,10 @@ def _ago(seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
 class Store:
     """Reads and writes of orders. Each method is one transaction."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use an engine."""
+    def __init__(self, engine: AsyncEngine, metrics: OrchestratorMetrics) -> None:
+        """Use an engine, and count what changes in the metrics."""
         self._engine = engine
+        self._metrics = metrics
 
     async def accept(
         self, order_id: str, digest: str, request: dict[str, Any], idempotency_key: str | None = None
@@ -118,7 +86,10 @@ class Store:
                 await connection.execute(
                     insert(steps).values(order_id=order_id, sequence=0, status=Status.ACCEPTED, at=row["created_at"])
                 )
-                return Accepted(row, new=True)
+        if row is not None:
+            self._metrics.accepted(API)
+            return Accepted(row, new=True)
+        async with self._engine.connect() as connection:
             found = await connection.execute(_standing(order_id, idempotency_key))
             return Accepted(found.mappings().one(), new=False)
 
@@ -184,7 +155,7 @@ class Store:
             .where(orders.c.updated_at <= _ago(silent_seconds))
             .values(status=Status.FAILED, reason=reason, detail=detail, request=None)
             .values(sequence=orders.c.sequence + 1, updated_at=func.now())
-            .returning(orders.c.sequence, orders.c.updated_at)
+            .returning(orders.c.sequence, orders.c.updated_at, orders.c.created_at, orders.c.import_id)
         )
         async with self._engine.begin() as connection:
             row = (await connection.execute(failed)).one_or_none()
@@ -192,6 +163,8 @@ class Store:
                 return False
             step = {"sequence": row.sequence, "status": Status.FAILED, "detail": detail, "at": row.updated_at}
             await connection.execute(insert(steps).values(order_id=order_id, **step).on_conflict_do_nothing())
+        took = row.updated_at - row.created_at
+        self._metrics.finished(Status.FAILED, reason, took, imported=row.import_id is not None)
         return True
 
     async def record(self, state: State) -> None:
@@ -211,8 +184,8 @@ class Store:
             "updated_at": state.at,
         }
         # An upsert would take a number of the pages' key for every state that it does not insert.
-        newer = update(orders).where(orders.c.order_id == state.order_id, orders.c.sequence < state.sequence)
-        first = insert(orders).values(
+        newer = _newer(state).values(values)
+        new = insert(orders).values(
             order_id=state.order_id,
             lines=[list(line) for line in state.lines],
             currency=state.currency,
@@ -222,17 +195,40 @@ class Store:
             started_at=state.at,
             **values,
         )
+        first = new.on_conflict_do_nothing().returning(orders.c.order_id)
         there = select(literal(1)).where(orders.c.order_id == state.order_id)
         step = insert(steps).values(
             order_id=state.order_id, sequence=state.sequence, status=state.status, detail=state.detail, at=state.at
         )
         async with self._engine.begin() as connection:
-            if not (await connection.execute(newer.values(values))).rowcount:
+            was = (await connection.execute(newer)).one_or_none()
+            made = False
+            if was is None:
                 if (await connection.execute(there)).one_or_none() is None:
-                    await connection.execute(first.on_conflict_do_nothing())
+                    made = (await connection.execute(first)).one_or_none() is not None
                 # Another state's row may have come between these statements.
-                await connection.execute(newer.values(values))
+                was = (await connection.execute(newer)).one_or_none()
             await connection.execute(step.on_conflict_do_nothing())
+        self._count(state, was, made=made)
+
+    def _count(self, state: State, was: Row[Any] | None, *, made: bool) -> None:
+        """Count what a state changed, now that it stands.
+
+        Args:
+            state: The new one.
+            was: The order before it; None if nothing changed.
+            made: Whether the order's row was made with it.
+        """
+        if made and state.status in FINISHED:
+            self._metrics.finished(state.status, state.reason, timedelta(), imported=False)
+        if was is None or was.status == state.status:
+            return
+        if was.entered is not None and was.status not in FINISHED:
+            self._metrics.left(was.status, state.at - was.entered, to=state.status)
+        # One that was reset after its end begins again, and ends again: that is counted.
+        if state.status in FINISHED and was.status not in FINISHED:
+            took = state.at - was.created_at
+            self._metrics.finished(state.status, state.reason, took, imported=was.import_id is not None)
 
     async def record_delivery(self, state: DeliveryState) -> None:
         """Write where an order's parcels are, unless something newer stands."""

@@ -11,15 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.import_contract import ImportStatus
 from orchestrator.import_store import FORGET, MALFORMED, WAITING
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.tables import import_rows, import_uploads, imports
 
 
 class UploadStore:
     """Where a method is not one transaction, it can be called again."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use an engine."""
+    def __init__(self, engine: AsyncEngine, metrics: OrchestratorMetrics) -> None:
+        """Use an engine, and count the rows that cannot be read in the metrics."""
         self._engine = engine
+        self._metrics = metrics
 
     async def begin_upload(self) -> uuid.UUID:
         """A place for the rows of a file, which is nothing yet."""
@@ -91,9 +93,13 @@ class UploadStore:
         async with self._engine.begin() as connection:
             row = (await connection.execute(statement)).mappings().one_or_none()
             if row is not None:
-                return row, True
-            standing = (
-                (await connection.execute(select(imports).where(imports.c.import_id == import_id))).mappings().one()
-            )
+                bad = import_rows.c.upload_id == upload_id, import_rows.c.state == MALFORMED
+                malformed = (await connection.execute(select(func.count()).where(*bad))).scalar_one()
+        if row is not None:
+            self._metrics.imported("malformed", malformed)
+            return row, True
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(imports).where(imports.c.import_id == import_id))
+            standing = found.mappings().one()
         await self.discard(upload_id)
         return standing, False

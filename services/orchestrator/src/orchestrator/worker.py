@@ -2,27 +2,23 @@
 
 from chassis.connection import Connection
 from chassis.database import Database
-from chassis.http import HttpClient
 from chassis.serving import Service
 from orchestrator import contract
-from orchestrator.activities import Activities
-from orchestrator.api import Api
 from orchestrator.importing import Importing
-from orchestrator.intake import Intake
+from orchestrator.metrics import QUEUES, OrchestratorMetrics
+from orchestrator.ordering import Ordering
 from orchestrator.reporting import Reporting
 from orchestrator.settings import Settings
-from orchestrator.store import Store
 from orchestrator.workflows.registered import WORKFLOWS
 
 
 def compose(settings: Settings, connection: Connection) -> Service:
     """Put the service together. Nothing connects yet."""
-    database = Database(settings.database_url, pool_size=settings.database_pool)
-    store = Store(database.engine)
-    http = HttpClient(timeout_seconds=settings.mailbox_seconds)
-    activities = Activities(store, http, settings.mailbox_url, settings.approvers).all()
-    intake = Intake(store, connection, **settings.intake)
-    importing, reporting = Importing(database.engine, connection, settings), Reporting(database.engine, settings)
+    database, metrics = Database(settings.database_url, pool_size=settings.database_pool), OrchestratorMetrics()
+    ordering = Ordering(database.engine, connection, settings, metrics)
+    importing = Importing(database.engine, connection, settings, metrics)
+    reporting = Reporting(database.engine, settings)
+    parts = (ordering, importing, reporting)
     return Service(
         name="orchestrator",
         settings=settings,
@@ -31,10 +27,12 @@ def compose(settings: Settings, connection: Connection) -> Service:
         migrations="orchestrator.migrations",
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
-        activities=[*activities, *importing.activities.all(), *reporting.activities.all()],
-        routes=[*Api(store, intake, connection, settings).routes(), *importing.routes(), *reporting.routes()],
+        activities=[activity for part in parts for activity in part.activities.all()],
+        routes=[route for part in parts for route in part.routes()],
         schedules=reporting.schedules,
-        background=[*intake.loops, importing.intake.run],
-        clients=[http],
+        background=[*ordering.background, importing.intake.run],
+        clients=[ordering.http],
         providers={"mailbox": settings.mailbox_url},
+        registry=metrics.registry,
+        queues=QUEUES,
     )

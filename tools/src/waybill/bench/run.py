@@ -4,12 +4,17 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from waybill.bench import fanout_contests, import_contests, interactive_contests
+from waybill.bench import fanout_contests, import_contests, interactive_contests, telemetry_contests
 from waybill.bench.harness import MIN_PAIRS, Group, Result, compete, keep, table
 from waybill.demo.screen import Screen
 
 DEFAULT_REPORT = Path("build/bench.json")
-GROUPS: tuple[Group, ...] = (import_contests.GROUP, interactive_contests.GROUP, fanout_contests.GROUP)
+GROUPS: tuple[Group, ...] = (
+    import_contests.GROUP,
+    interactive_contests.GROUP,
+    fanout_contests.GROUP,
+    telemetry_contests.GROUP,
+)
 
 
 class BenchError(Exception):

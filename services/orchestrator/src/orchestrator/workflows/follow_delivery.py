@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator import contract
     from orchestrator.activities import Activities, Message
     from orchestrator.contracts import shipping
-    from orchestrator.store import DeliveryState
+    from orchestrator.states import DeliveryState
 
 TRACK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(hours=1))
 

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.activities import Activities, Message
     from orchestrator.contract import Status
     from orchestrator.contracts import inventory, payments, shipping
-    from orchestrator.store import State
+    from orchestrator.states import State
     from orchestrator.workflows.approval import ApprovalWatch
     from orchestrator.workflows.endings import Stop, message_of, stop_of
     from orchestrator.workflows.pricing import insist_on_limits, parcels_of

@@ -11,6 +11,9 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError, is_cancelled_exception
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
+with workflow.unsafe.imports_passed_through():
+    from orchestrator.metrics import COMPENSATIONS, COMPENSATIONS_MEAN, DONE, FAILED
+
 ArgumentT = TypeVar("ArgumentT")
 ResultT = TypeVar("ResultT")
 
@@ -25,11 +28,6 @@ UNDO_RETRIES = RetryPolicy(
 )
 """Of one round of an undo. There is no last round: see ``undo``."""
 
-UNDO_FAILURES = "waybill_undo_failures"
-"""Counter of the rounds that failed, by task queue. One that keeps growing is for an operator to see."""
-
-UNFORESEEN_FAILURES = "waybill_orders_failed"
-"""Counter of the orders that ended in a way that nobody foresaw."""
 
 TURN = timedelta(seconds=10)
 """How long an undo is waited for before the next one begins all the same."""
@@ -158,9 +156,8 @@ async def step(
 
 
 def report(error: BaseException) -> None:
-    """Make what nobody foresaw heard: log it with its trace, and count it."""
+    """Make what nobody foresaw heard, with its trace."""
     workflow.logger.error("the order fails", exc_info=error)
-    workflow.metric_meter().create_counter(UNFORESEEN_FAILURES, "Orders that failed.").add(1)
 
 
 async def undo(run: Run[ArgumentT, Any], argument: ArgumentT, *, id: str, task_queue: str) -> None:
@@ -193,11 +190,17 @@ async def undo(run: Run[ArgumentT, Any], argument: ArgumentT, *, id: str, task_q
             await workflow.sleep(pause)
         except FailureError as error:
             workflow.logger.error("the undo %s failed and begins again in %s", id, pause, exc_info=error)
-            failures = workflow.metric_meter().create_counter(UNDO_FAILURES, "Rounds of undos that failed.")
-            failures.add(1, {"task_queue": task_queue})
+            _count(name, FAILED)
             await workflow.sleep(pause)
         else:
+            _count(name, DONE)
             return
+
+
+def _count(name: str, result: str) -> None:
+    """The SDK's counter, which does not count again when a workflow is replayed."""
+    counter = workflow.metric_meter().create_counter(COMPENSATIONS, COMPENSATIONS_MEAN)
+    counter.add(1, {"step": name.rpartition(".")[2], "result": result})
 
 
 async def unwind(undos: Sequence[Undo], reason: str) -> None:
