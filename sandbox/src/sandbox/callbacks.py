@@ -19,9 +19,9 @@ from http import HTTPStatus
 import aiohttp
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from pydantic import SecretStr
 
+from chassis import trace_context
 from sandbox.state import State
 from sandbox.wire import moment
 
@@ -35,7 +35,6 @@ FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 5
 """Short, for a receiver that comes back shall not wait for its events."""
 CALLS_AT_ONCE = 20
-_CONTEXT = TraceContextTextMapPropagator()
 
 _NEXT = """
     FROM shipment_events e WHERE e.pending = 1 AND NOT EXISTS (
@@ -63,9 +62,7 @@ def schedule(
         journey: Each state with its time in seconds since 1970.
         pending: Whether the events are to be called back.
     """
-    headers: dict[str, str] = {}
-    _CONTEXT.inject(headers)
-    traceparent = headers.get("traceparent")
+    traceparent = trace_context.current()
     transaction.executemany(
         "INSERT INTO shipment_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         [
@@ -173,17 +170,14 @@ class Callbacks:
         self, session: aiohttp.ClientSession, url: str, secret: SecretStr, event: sqlite3.Row
     ) -> None:
         """Call in a trace of its own, linked to that of the booking: it may be days later."""
-        booked = trace.get_current_span(
-            _CONTEXT.extract({"traceparent": event["traceparent"] or ""})
-        ).get_span_context()
-        links = [trace.Link(booked)] if booked.is_valid else []
+        booked = trace_context.written(event["traceparent"])
         tracer = trace.get_tracer("sandbox")
         # The task's context is that of whoever made the first booking: a trace begins here.
         with tracer.start_as_current_span(
             f"callback {event['carrier']} {event['state']}",
             context=Context(),
             kind=trace.SpanKind.PRODUCER,
-            links=links,
+            links=[] if booked is None else [trace.Link(booked)],
             attributes={"event_id": event["event_id"], "carrier": event["carrier"], "state": event["state"]},
         ):
             await self._call(session, url, secret, event)

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
+from chassis import trace_context
 from chassis.connection import Connection
 from chassis.testing.fixtures import FreshDatabase
 from chassis.testing.waiting import eventually
@@ -114,3 +115,27 @@ async def test_an_order_waits_also_where_temporal_refuses_us(
     async with running(intake, connection):
         await eventually(lambda: temporal.asked >= 3)
     assert [row["order_id"] for row in await store.unstarted(10, 0)] == ["a"]
+
+
+class Tracing(Refusing):
+    """Notes which trace each start was part of."""
+
+    def __init__(self) -> None:
+        super().__init__(RPCStatusCode.UNAVAILABLE)
+        self.traces: set[str] = set()
+
+    async def start_workflow(self, *_: Any, **__: Any) -> None:
+        self.traces.add((trace_context.current() or "--").split("-")[1])
+        await super().start_workflow()
+
+
+async def test_a_start_that_had_to_wait_is_part_of_the_requests_trace(fresh_database: FreshDatabase) -> None:
+    store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
+    connection, temporal = Connection("orchestrator"), Tracing()
+    connection.use(cast(Client, temporal))
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with trace_context.continued(parent):
+        await store.accept("a", "d", a_request("a"))
+    async with running(Intake(store, connection, start_seconds=0.1, every_seconds=0.01), connection):
+        await eventually(lambda: temporal.asked >= 2)
+    assert temporal.traces == {"0af7651916cd43dd8448eb211c80319c"}

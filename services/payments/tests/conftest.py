@@ -27,6 +27,7 @@ from payments.activities import Activities
 from payments.contract import AuthoriseRequest, Reversed, Undo
 from payments.credit_payments import CreditPayments
 from payments.gateway import Gateway
+from payments.metrics import PaymentsMetrics
 from payments.model import Books, State
 from payments.settings import Settings
 from payments.store import Store
@@ -49,6 +50,7 @@ class World:
     accounts: AccountStore
     credit: DirectCredit
     activities: Activities
+    metrics: PaymentsMetrics
 
 
 @pytest_asyncio.fixture
@@ -57,11 +59,12 @@ async def world(fresh_database: Callable[[str], Awaitable[Database]]) -> AsyncIt
     outside = FakeGateway()
     http = HttpClient(timeout_seconds=TIMEOUT)
     async with serve_app(outside.app()) as url:
-        store, gateway = Store(database.engine), Gateway(f"{url}/gateway", http)
-        accounts = AccountStore(database.engine)
+        metrics = PaymentsMetrics()
+        store, gateway = Store(database.engine, metrics), Gateway(f"{url}/gateway", http)
+        accounts = AccountStore(database.engine, metrics)
         credit = DirectCredit(AccountActivities(accounts))
-        activities = Activities(store, gateway, CreditPayments(store, cast(StoreCredit, credit)))
-        yield World(database, store, outside, gateway, accounts, credit, activities)
+        activities = Activities(store, gateway, CreditPayments(store, cast(StoreCredit, credit)), metrics)
+        yield World(database, store, outside, gateway, accounts, credit, activities, metrics)
         outside.released.set()
         await http.close()
 

@@ -41,7 +41,7 @@ def seamed(world: World, seam: Seam) -> Activities:
     """Activities that pass ``seam`` before and after each transaction and each request."""
     store = cast(Store, _Seamed(world.store, seam))
     credit = cast(StoreCredit, _Seamed(world.credit, seam))
-    return Activities(store, cast(Gateway, _Seamed(world.gateway, seam)), CreditPayments(store, credit))
+    return Activities(store, cast(Gateway, _Seamed(world.gateway, seam)), CreditPayments(store, credit), world.metrics)
 
 
 class At:

@@ -24,6 +24,7 @@ from chassis.testing.serving import serve_app
 from chassis.testing.waiting import eventually
 from payments import settlement_api
 from payments.contract import TASK_QUEUE, CaptureRequest
+from payments.metrics import PaymentsMetrics
 from payments.schedules import SCHEDULES
 from payments.settlement_store import SettlementStore
 from payments.settlement_terms import Due, Settlement, SettlementLine, SettleRequest, day_of, latest_due
@@ -37,7 +38,7 @@ LATER = datetime(2999, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def store(world: World) -> SettlementStore:
-    return SettlementStore(world.database.engine)
+    return SettlementStore(world.database.engine, PaymentsMetrics())
 
 
 async def _captured(world: World, amount: int = 1250) -> str:

@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.exc import DBAPIError
 
 from chassis.database import Database
+from payments.metrics import PaymentsMetrics
 from payments.model import Method, State
 from payments.settlement_store import SettlementStore
 from payments.settlement_terms import Due
@@ -173,8 +174,9 @@ async def test_a_database_of_before_the_accounts_is_brought_up_to_date(
         for statement in OLD_PAYMENT:
             await connection.execute(sa.text(statement))
     await database.migrate("payments.migrations")
-    books = await Store(database.engine).books("old")
+    books = await Store(database.engine, PaymentsMetrics()).books("old")
     assert books is not None
     assert (books.payment.method, books.payment.state, books.balanced) == (Method.CARD, State.CAPTURED, True)
-    made = await SettlementStore(database.engine).settle(Due("2026-11-24", datetime(2999, 1, 1, tzinfo=UTC)))
+    settlements = SettlementStore(database.engine, PaymentsMetrics())
+    made = await settlements.settle(Due("2026-11-24", datetime(2999, 1, 1, tzinfo=UTC)))
     assert [line.captured for line in made.lines] == [500]

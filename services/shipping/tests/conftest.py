@@ -15,6 +15,7 @@ from chassis.http import HttpClient
 from chassis.testing.serving import serve_app
 from shipping.activities import Activities, Terms
 from shipping.carriers import Carriers
+from shipping.metrics import ShippingMetrics
 from shipping.picks import Picks
 from shipping.reports import Reports
 from shipping.store import Store
@@ -29,10 +30,12 @@ async def world(fresh_database: Callable[[str], Awaitable[Database]]) -> AsyncIt
     outside = FakeCarriers()
     http = HttpClient(timeout_seconds=CALL_SECONDS)
     async with serve_app(outside.app()) as url:
-        store, reports = Store(database.engine), Reports(database.engine)
+        metrics = ShippingMetrics(CARRIERS)
+        store, reports = Store(database.engine, metrics), Reports(database.engine, metrics)
         carriers = Carriers(http, url, call_seconds=CALL_SECONDS)
-        activities = Activities(store, reports, carriers, Terms(CARRIERS, QUOTE_SECONDS))
-        yield World(database, store, reports, outside, carriers, activities, Picks(database.engine))
+        activities = Activities(store, reports, carriers, Terms(CARRIERS, QUOTE_SECONDS), metrics)
+        picks = Picks(database.engine, metrics)
+        yield World(database, store, reports, outside, carriers, activities, picks, metrics)
         outside.gate.set()
         outside.released.set()
         await http.close()

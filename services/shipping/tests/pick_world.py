@@ -37,7 +37,7 @@ class HeldPicks(Picks):
     """
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.database.engine)
+        super().__init__(world.database.engine, world.metrics)
         self.before: dict[int, asyncio.Event] = {}
         self.after: dict[int, asyncio.Event] = {}
         self.task_gates: dict[str, asyncio.Event] = {}

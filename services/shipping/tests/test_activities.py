@@ -50,7 +50,7 @@ class CrashingStore(Store):
     """Dies once, before or after a method's transaction."""
 
     def __init__(self, world: World, method: str, *, after: bool) -> None:
-        super().__init__(world.database.engine)
+        super().__init__(world.database.engine, world.metrics)
         self.method, self.after, self.armed = method, after, True
 
     def __getattribute__(self, name: str) -> Any:
@@ -72,7 +72,11 @@ class CrashingStore(Store):
 
 def dying(world: World, method: str, *, after: bool) -> Activities:
     return Activities(
-        CrashingStore(world, method, after=after), world.reports, world.carriers, Terms(CARRIERS, QUOTE_SECONDS)
+        CrashingStore(world, method, after=after),
+        world.reports,
+        world.carriers,
+        Terms(CARRIERS, QUOTE_SECONDS),
+        world.metrics,
     )
 
 
@@ -264,7 +268,7 @@ async def test_a_booking_that_took_effect_before_the_undo_reached_the_carrier_is
     order_id = new_order()
     racing = CancelsFirst(world.carriers._http, world.carriers._base)
     racing.world = world
-    activities = Activities(world.store, world.reports, racing, Terms(CARRIERS, QUOTE_SECONDS))
+    activities = Activities(world.store, world.reports, racing, Terms(CARRIERS, QUOTE_SECONDS), world.metrics)
     assert (await refusal(activities.book(book_request(order_id)))).type == Refusal.SHIPMENT_CANCELLED
     assert world.outside.bookings[booking_key(order_id, 1)]["status"] == "cancelled"
     assert await world.state(order_id) == "cancelled"
@@ -370,7 +374,12 @@ async def test_a_parcel_is_given_up_only_while_there_is_no_news(world: World) ->
 
 async def test_a_booking_promises_a_day_and_a_repeat_promises_the_same(world: World) -> None:
     activities = Activities(
-        world.store, world.reports, world.carriers, Terms(CARRIERS, QUOTE_SECONDS), timedelta(days=5)
+        world.store,
+        world.reports,
+        world.carriers,
+        Terms(CARRIERS, QUOTE_SECONDS),
+        world.metrics,
+        promise=timedelta(days=5),
     )
     request = book_request(new_order())
     booking = await attempt(1).run(activities.book, request)

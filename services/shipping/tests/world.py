@@ -10,6 +10,7 @@ from chassis.testing.waiting import eventually
 from shipping import contract
 from shipping.activities import Activities
 from shipping.carriers import Carriers
+from shipping.metrics import ShippingMetrics
 from shipping.picks import Picks
 from shipping.reports import Report, Reports
 from shipping.store import ParcelRow, Store
@@ -34,6 +35,7 @@ class World:
     carriers: Carriers
     activities: Activities
     picks: Picks
+    metrics: ShippingMetrics
 
     async def booked(
         self,

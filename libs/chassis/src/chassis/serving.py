@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from chassis import connection as temporal
-from chassis import database, health, logs, telemetry, tracing
+from chassis import database, health, logs, oneoff, telemetry, tracing
 from chassis.access import access_middleware
 from chassis.apart import Attach
 from chassis.connection import FIRST_PAUSE, LONGEST_PAUSE, Connection
@@ -165,9 +165,9 @@ def run(
             case []:
                 code = asyncio.run(_serve(name, compose, settings))
             case ["migrate"]:
-                code = asyncio.run(_migrate(name, compose, settings))
+                code = asyncio.run(_once(name, compose, settings, oneoff.migrate))
             case ["schedules"]:
-                code = asyncio.run(_schedules(name, compose, settings))
+                code = asyncio.run(_once(name, compose, settings, oneoff.schedules))
             case _:
                 sys.stderr.write(f"usage: python -m {name} [migrate | schedules]\n")
                 code = EXIT_WRONG_SETTINGS
@@ -181,28 +181,10 @@ def run(
     exit_now(code)
 
 
-async def _migrate(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:
-    service = compose(settings, Connection(name))
-    await service.database.migrate(service.migrations)
-    await service.database.close()
-    logger.info("the schema is up to date")
-    return 0
-
-
-async def _schedules(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:
-    """One line a schedule on standard output: its id, and what became of it."""
-    connection = Connection(name)
-    service = compose(settings, connection)
-    try:
-        client = await connection.attempt()
-        applied = await apply_schedules(client, service.schedules, name)
-    except (RPCError, RuntimeError) as error:  # RuntimeError is a client's that cannot connect
-        sys.stderr.write(f"Temporal does not take the schedules: {(str(error).splitlines() or [''])[0]}\n")
-        return 1
-    for schedule_id, outcome in applied.items():
-        sys.stdout.write(f"{schedule_id} {outcome}\n")
-    await service.database.close()
-    return 0
+async def _once(
+    name: str, compose: Compose[SettingsT], settings: SettingsT, command: Callable[[Service], Awaitable[int]]
+) -> int:
+    return await command(compose(settings, Connection(name)))
 
 
 async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:

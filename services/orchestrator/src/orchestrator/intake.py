@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.converter import value_to_type
 
+from chassis import trace_context
 from chassis.connection import Connection
 from orchestrator import contract
 from orchestrator.import_contract import BULK
@@ -82,7 +83,8 @@ class Intake:
 
     async def _try(self, row: RowMapping) -> bool:
         try:
-            return await self.start(row["order_id"], row["request"], row["import_id"])
+            with trace_context.continued(row["traceparent"]):
+                return await self.start(row["order_id"], row["request"], row["import_id"])
         except Exception:  # one row must not keep the others from their start
             logger.exception("an order was not started", extra={"order_id": row["order_id"]})
             return False

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from chassis import trace_context
 from orchestrator.contract import FINISHED, Status
 from orchestrator.metrics import API, OrchestratorMetrics
 from orchestrator.states import Accepted, DeliveryState, State
@@ -76,6 +77,7 @@ class Store:
                 sequence=0,
                 delivery_sequence=0,
                 notified=False,
+                traceparent=trace_context.current(),
             )
             .on_conflict_do_nothing()
             .returning(orders)
@@ -112,7 +114,7 @@ class Store:
         """
         age = case((orders.c.import_id.is_(None), older_than_seconds), else_=imported_older_than_seconds)
         waiting = (
-            select(orders.c.order_id, orders.c.request, orders.c.import_id)
+            select(orders.c.order_id, orders.c.request, orders.c.import_id, orders.c.traceparent)
             .where(orders.c.started_at.is_(None), orders.c.request.is_not(None))
             .where(orders.c.created_at < _ago(age))
             .order_by(orders.c.number)

@@ -49,6 +49,7 @@ orders = Table(
     Column("notified", Boolean, nullable=False, default=False),
     Column("import_id", Text),  # null for an order that a customer placed
     Column("missing", JSON_OR_NULL),  # lines that were not in stock
+    Column("traceparent", Text),  # of the request that it came in
     Column("approval", JSON_OR_NULL),  # when an approver was asked, reminded, and by whom and when it was decided
 )
 

@@ -4,6 +4,8 @@ Each method is one transaction that holds the account's row, and before it that 
 booking's key decides whether it is a repeat; after that comes what the account says of it.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,20 +23,26 @@ from payments.ledger import (
     locked_payment,
     the_locked_payment,
 )
+from payments.metrics import AUTHORISE, DONE, REFUND, REFUSED, VOID, PaymentsMetrics
 from payments.model import Account, AccountBooks, Entry, Kind, LedgerAccount, State
 from payments.tables import ACCOUNTS, BOOKINGS, LEDGER_ENTRIES
+
+_OF_PAYMENTS = {Kind.RESERVE: AUTHORISE, Kind.RELEASE: VOID, Kind.REFUND: REFUND}
+"""What a booking is to the payment that it belongs to."""
 
 
 class AccountStore:
     """Reads and changes accounts."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Keep the engine.
+    def __init__(self, engine: AsyncEngine, metrics: PaymentsMetrics) -> None:
+        """Keep what it works with.
 
         Args:
             engine: Of payments' own database, its schema up to date.
+            metrics: Count what changes.
         """
         self._engine = engine
+        self._metrics = metrics
 
     async def deposit(self, account_id: str, move: Move) -> tuple[Entry, Account, bool]:
         """Bring an amount in. The first deposit opens the account.
@@ -45,7 +53,7 @@ class AccountStore:
         Raises:
             AccountRefused: If the account is closed, of another currency or too full, or the key is in use.
         """
-        async with self._engine.begin() as connection:
+        async with self._counted(Kind.DEPOSIT) as (connection, booked):
             new = insert(ACCOUNTS).values(account_id=account_id, currency=move.currency)
             await connection.execute(new.on_conflict_do_nothing())
             account = await _the_account(connection, account_id)
@@ -57,6 +65,7 @@ class AccountStore:
                 raise AccountRefused(
                     AccountRefusal.BALANCE_TOO_LARGE, f"the balance would be more than {MAX_BALANCE} minor units"
                 )
+            booked.append(Kind.DEPOSIT)
             return await _move(connection, account, move, Kind.DEPOSIT, amount=move.amount, other=LedgerAccount.FUNDING)
 
     async def withdraw(self, account_id: str, move: Move) -> tuple[Entry, Account, bool]:
@@ -71,7 +80,7 @@ class AccountStore:
         """
         kind = Kind.RESERVE if move.order_id else Kind.WITHDRAWAL
         other = LedgerAccount.RESERVED if move.order_id else LedgerAccount.FUNDING
-        async with self._engine.begin() as connection:
+        async with self._counted(kind) as (connection, booked):
             payment = await locked_payment(connection, move.order_id) if move.order_id else None
             account = await _the_account(connection, account_id)
             entry = await _booked(connection, account_id, move, kind, -move.amount)
@@ -95,6 +104,7 @@ class AccountStore:
                 await change_payment(
                     connection, move.order_id, state=State.AUTHORISED, authorisation_id=move.booking_key
                 )
+            booked.append(kind)
             return await _move(connection, account, move, kind, amount=-move.amount, other=other)
 
     async def put_back(self, account_id: str, order_id: str) -> tuple[Entry, Account, bool]:
@@ -109,7 +119,7 @@ class AccountStore:
             LookupError: If the payment is not there, took nothing, or its undo did not begin; nothing is moved.
             AccountRefused: If another account made the payment, or none did.
         """
-        async with self._engine.begin() as connection:
+        async with self._counted(Kind.RELEASE) as (connection, booked):
             payment = await the_locked_payment(connection, order_id)
             account = await _the_account(connection, account_id)
             if payment.account_id != account_id:
@@ -126,7 +136,27 @@ class AccountStore:
                 raise LookupError(f"there is nothing to put back for order {order_id}")
             await change_payment(connection, order_id, state=State.REVERSED, **change)
             move = Move(key, payment.amount, account.currency, order_id)
+            booked.append(kind)
             return await _move(connection, account, move, kind, amount=payment.amount, other=other)
+
+    @asynccontextmanager
+    async def _counted(self, kind: Kind) -> AsyncIterator[tuple[AsyncConnection, list[Kind]]]:
+        """A transaction, and a list for the booking made in it, which counts once it stands.
+
+        Args:
+            kind: Of the booking that is refused, if it is.
+        """
+        booked: list[Kind] = []
+        try:
+            async with self._engine.begin() as connection:
+                yield connection, booked
+        except AccountRefused:
+            self._metrics.booked(kind, REFUSED)
+            raise
+        for each in booked:
+            self._metrics.booked(each, DONE)
+            if each in _OF_PAYMENTS:
+                self._metrics.payment(_OF_PAYMENTS[each], DONE)
 
     async def set_open(self, account_id: str, *, open: bool) -> Account:  # noqa: A002 - as the column is called
         """Close an account, or open it again.

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from payments import findings
 from payments import gateway as gw
 from payments.contract import (
     Authorisation,
@@ -25,6 +26,7 @@ from payments.contract import (
     refund_key,
 )
 from payments.credit_payments import CreditPayments
+from payments.metrics import AUTHORISE, CAPTURE, REFUND, VOID, PaymentsMetrics
 from payments.model import Method, Payment, State
 from payments.store import Store
 
@@ -42,17 +44,19 @@ class VoidOutcome:
 class Activities:
     """What payments' workflows have done."""
 
-    def __init__(self, store: Store, gateway: gw.Gateway, credit: CreditPayments) -> None:
+    def __init__(self, store: Store, gateway: gw.Gateway, credit: CreditPayments, metrics: PaymentsMetrics) -> None:
         """Keep what the activities work with.
 
         Args:
             store: Payments' memory.
             gateway: The card gateway.
             credit: What is paid with store credit.
+            metrics: Count the attempts that get no answer.
         """
         self._store = store
         self._gateway = gateway
         self._credit = credit
+        self._metrics = metrics
 
     def all(self) -> list[Callable[..., Any]]:
         """All of them, for the worker."""
@@ -74,9 +78,12 @@ class Activities:
         if payment.state is not State.AUTHORISING or _differs(payment, request):
             return _authorisation(payment, request)
         if request.account_id:
-            return _authorisation(await self._credit.set_aside(request), request)
+            with self._metrics.attempt(AUTHORISE):
+                payment = await self._credit.set_aside(request)
+            return _authorisation(payment, request)
 
         answer = await self._ask(
+            AUTHORISE,
             key,
             lambda: self._gateway.authorise(
                 key,
@@ -85,7 +92,7 @@ class Activities:
                 card_token=request.card_token,
                 reference=order_id,
             ),
-            _found_authorisation,
+            findings.authorisation,
             look_first=not is_new,
         )
         match answer:
@@ -117,9 +124,10 @@ class Activities:
             return _capture(await self._store.record_captured(order_id, key), order_id)
 
         answer = await self._ask(
+            CAPTURE,
             key,
             lambda: self._gateway.capture(key, authorisation_key=authorise_key(order_id)),
-            _found_capture,
+            findings.capture,
             look_first=payment.capture_begun,
         )
         match answer:
@@ -152,9 +160,10 @@ class Activities:
         if payment.state is State.REVERSED:
             return VoidOutcome(_result(payment))
         if payment.account_id is not None:
-            return VoidOutcome(_result(await self._credit.put_back(payment.account_id, order_id)))
+            with self._metrics.attempt(VOID):
+                return VoidOutcome(_result(await self._credit.put_back(payment.account_id, order_id)))
         # No look-up before the first attempt: telling the gateway again is safe, and its answer is the same.
-        answer = await self._ask(key, lambda: self._gateway.void(key), _found_void, look_first=False)
+        answer = await self._ask(VOID, key, lambda: self._gateway.void(key), findings.void, look_first=False)
         if not isinstance(answer, gw.Voided):
             return VoidOutcome(None)
         return VoidOutcome(_result(await self._store.record_voided(order_id, answer.amount)))
@@ -170,9 +179,10 @@ class Activities:
         payment = await self._store.begin_refund(order_id)
         if payment.state is not State.REVERSED:
             answer = await self._ask(
+                REFUND,
                 key,
                 lambda: self._gateway.refund(key, capture_key=capture_key(order_id)),
-                _found_refund,
+                findings.refund,
                 look_first=payment.refund_begun,
             )
             payment = await self._store.record_refunded(order_id, answer.id, answer.amount, answer.currency)
@@ -180,6 +190,7 @@ class Activities:
 
     async def _ask(
         self,
+        operation: str,
         key: str,
         send: Callable[[], Awaitable[_Answer]],
         found: Callable[[gw.Operation], _Answer | None],
@@ -189,6 +200,7 @@ class Activities:
         """Have an effect at the gateway, and learn what became of it.
 
         Args:
+            operation: What an attempt without an answer counts as.
             key: What the gateway knows the effect by.
             send: Asks for it.
             found: Reads what the gateway knows of the key as an answer; None if the effect has yet to happen.
@@ -197,52 +209,21 @@ class Activities:
         Raises:
             OutcomeUnknown: If the look-up shows no effect yet. The next attempt looks again before it asks again.
         """
-        if look_first and (answer := await self._look_up(key, found)) is not None:
-            return answer
-        try:
-            return await send()
-        except gw.OutcomeUnknown:
-            activity.logger.warning("the gateway's answer is unknown: looking it up", extra={"key": key})
-            answer = await self._look_up(key, found)
-            if answer is None:
-                raise
-            return answer
+        with self._metrics.attempt(operation):
+            if look_first and (answer := await self._look_up(key, found)) is not None:
+                return answer
+            try:
+                return await send()
+            except gw.OutcomeUnknown:
+                activity.logger.warning("the gateway's answer is unknown: looking it up", extra={"key": key})
+                answer = await self._look_up(key, found)
+                if answer is None:
+                    raise
+                return answer
 
     async def _look_up(self, key: str, found: Callable[[gw.Operation], _Answer | None]) -> _Answer | None:
         operation = await self._gateway.operation(key)
         return None if operation is None else found(operation)
-
-
-def _found_authorisation(operation: gw.Operation) -> gw.Authorised | gw.Declined | gw.Refused | None:
-    match operation.status:
-        case gw.Status.DECLINED:
-            return gw.Declined(operation.reason or "declined")
-        case gw.Status.VOIDED | gw.Status.BURNED:
-            return gw.Refused.KEY_BURNED
-        case _:  # captured and refunded come after it
-            return gw.authorised(operation)
-
-
-def _found_capture(operation: gw.Operation) -> gw.Captured | gw.Declined | gw.Refused | None:
-    if operation.status is gw.Status.DECLINED:
-        return gw.Declined(operation.reason or "declined")
-    return gw.captured(operation)
-
-
-def _found_void(operation: gw.Operation) -> gw.Voided | gw.Refused | None:
-    match operation.status:
-        case gw.Status.VOIDED:
-            return gw.Voided(operation.amount)
-        case gw.Status.BURNED:
-            return gw.Voided(0)
-        case gw.Status.CAPTURED | gw.Status.REFUNDED:
-            return gw.Refused.ALREADY_CAPTURED
-        case _:  # still authorised, or declined and not yet burned
-            return None
-
-
-def _found_refund(operation: gw.Operation) -> gw.Refunded | None:
-    return gw.refunded(operation)
 
 
 def _differs(payment: Payment, request: AuthoriseRequest) -> bool:

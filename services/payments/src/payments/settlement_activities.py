@@ -5,6 +5,7 @@ from typing import Any
 
 from temporalio import activity
 
+from payments.metrics import FAILED, PaymentsMetrics
 from payments.settlement_store import SettlementStore
 from payments.settlement_terms import Due, Settlement
 
@@ -12,9 +13,10 @@ from payments.settlement_terms import Due, Settlement
 class SettlementActivities:
     """Makes settlements."""
 
-    def __init__(self, store: SettlementStore) -> None:
-        """Keep the settlements' memory."""
+    def __init__(self, store: SettlementStore, metrics: PaymentsMetrics) -> None:
+        """Keep the settlements' memory, and what counts the attempts that fail."""
         self._store = store
+        self._metrics = metrics
 
     def all(self) -> list[Callable[..., Any]]:
         """All of them, for the worker."""
@@ -23,4 +25,8 @@ class SettlementActivities:
     @activity.defn(name="payments.settle")
     async def settle(self, due: Due) -> Settlement:
         """Make the settlement of a day, or find the one that is there."""
-        return await self._store.settle(due)
+        try:
+            return await self._store.settle(due)
+        except Exception:
+            self._metrics.settled(FAILED)
+            raise

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from payments.metrics import DONE, PaymentsMetrics
 from payments.settlement_terms import Due, Settlement, SettlementLine
 from payments.tables import SETTLEMENT_LINES, SETTLEMENTS
 
@@ -35,13 +36,15 @@ _SETTLE = sa.text("""
 class SettlementStore:
     """Makes settlements, and shows them."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Keep the engine.
+    def __init__(self, engine: AsyncEngine, metrics: PaymentsMetrics) -> None:
+        """Keep what it works with.
 
         Args:
             engine: Of payments' own database, its schema up to date.
+            metrics: Count what changes.
         """
         self._engine = engine
+        self._metrics = metrics
 
     async def settle(self, due: Due) -> Settlement:
         """Make a settlement of all that was booked before its cutoff and is in none yet.
@@ -58,10 +61,13 @@ class SettlementStore:
             # One at a time: two that take from the same bookings would wait for each other in a ring.
             await connection.execute(sa.text("LOCK TABLE settlements IN SHARE ROW EXCLUSIVE MODE"))
             new = insert(SETTLEMENTS).values(settled_on=day, cutoff=due.cutoff).on_conflict_do_nothing()
-            if (await connection.execute(new.returning(SETTLEMENTS.c.settled_on))).one_or_none() is not None:
+            made = (await connection.execute(new.returning(SETTLEMENTS.c.settled_on))).one_or_none() is not None
+            if made:
                 await connection.execute(_SETTLE, {"day": day, "cutoff": due.cutoff})
             [settlement] = await _documents(connection, _settlements().where(SETTLEMENTS.c.settled_on == day))
-            return settlement
+        if made:
+            self._metrics.settled(DONE)
+        return settlement
 
     async def settlement(self, day: date) -> Settlement | None:
         """The settlement of a day, or None if there is none."""

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments.contract import authorise_key, capture_key, refund_key
 from payments.ledger import book, change_payment, locked_payment, payment_of, the_locked_payment
+from payments.metrics import AUTHORISE, CAPTURE, DECLINED, DONE, NOTHING, REFUND, VOID, PaymentsMetrics
 from payments.model import Books, Kind, LedgerAccount, Method, Payment, State
 from payments.tables import BOOKINGS, LEDGER_ENTRIES, PAYMENTS
 
@@ -24,13 +25,15 @@ MAX_REASON = 200
 class Store:
     """Reads and changes payments."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Keep the engine.
+    def __init__(self, engine: AsyncEngine, metrics: PaymentsMetrics) -> None:
+        """Keep what it works with.
 
         Args:
             engine: Of payments' own database, its schema up to date.
+            metrics: Count what changes.
         """
         self._engine = engine
+        self._metrics = metrics
 
     async def begin_authorisation(
         self, order_id: str, amount: int, currency: str, account_id: str | None = None
@@ -54,9 +57,10 @@ class Store:
         Returns:
             The payment as it is then.
         """
-        async with self._held(order_id) as (connection, payment):
+        async with self._held(order_id) as (connection, payment, happened):
             if payment.state is not State.AUTHORISING:
                 return payment
+            happened.append((AUTHORISE, DONE))
             return await change_payment(connection, order_id, state=State.AUTHORISED, authorisation_id=authorisation_id)
 
     async def record_declined(self, order_id: str, reason: str, *, since: State) -> Payment:
@@ -65,9 +69,10 @@ class Store:
         Returns:
             The payment as it is then.
         """
-        async with self._held(order_id) as (connection, payment):
+        async with self._held(order_id) as (connection, payment, happened):
             if payment.state is not since:
                 return payment
+            happened.append((AUTHORISE if since is State.AUTHORISING else CAPTURE, DECLINED))
             return await change_payment(connection, order_id, state=State.DECLINED, decline_reason=reason)
 
     async def begin_capture(self, order_id: str) -> Payment | None:
@@ -88,10 +93,11 @@ class Store:
         Returns:
             The payment as it is then.
         """
-        async with self._held(order_id) as (connection, payment):
+        async with self._held(order_id) as (connection, payment, happened):
             if payment.state is not State.AUTHORISED:
                 return payment
             await _book_capture(connection, payment)
+            happened.append((CAPTURE, DONE))
             return await change_payment(
                 connection, order_id, state=State.CAPTURED, captured=payment.amount, capture_id=capture_id
             )
@@ -117,7 +123,7 @@ class Store:
         Returns:
             The payment: ``reversed``; or still ``reversing`` where the account is to put back what it set aside.
         """
-        async with self._held(order_id) as (connection, payment):
+        async with self._held(order_id) as (connection, payment, happened):
             # An account sets the amount aside and says so in the payment's row, both at once.
             if payment.state is State.REVERSED or payment.authorisation_id is not None:
                 return payment
@@ -126,6 +132,7 @@ class Store:
             await _book(
                 connection, order_id, authorise_key(order_id), Kind.FENCE, currency=payment.currency, entries={}
             )
+            happened.append((VOID, NOTHING))
             return await change_payment(connection, order_id, state=State.REVERSED)
 
     async def record_voided(self, order_id: str, amount: int) -> Payment:
@@ -134,9 +141,10 @@ class Store:
         Returns:
             The payment, ``reversed``.
         """
-        async with self._held(order_id) as (connection, payment):
+        async with self._held(order_id) as (connection, payment, happened):
             if payment.state is State.REVERSED:
                 return payment
+            happened.append((VOID, DONE if amount else NOTHING))
             return await change_payment(
                 connection, order_id, state=State.REVERSED, voided=amount, amount=payment.amount or amount
             )
@@ -147,7 +155,7 @@ class Store:
         Returns:
             The payment as it was before, so ``refund_begun`` tells of an earlier attempt.
         """
-        async with self._held(order_id) as (connection, payment):
+        async with self._held(order_id) as (connection, payment, _):
             if payment.state is State.REVERSING and not payment.refund_begun:
                 await change_payment(connection, order_id, refund_begun=True)
             return payment
@@ -158,15 +166,17 @@ class Store:
         Returns:
             The payment, ``reversed``.
         """
-        async with self._held(order_id) as (connection, payment):
+        async with self._held(order_id) as (connection, payment, happened):
             if payment.state is State.REVERSED:
                 return payment
             if not payment.captured:
                 # The capture took effect, but the undo came before its record.
                 known = {"amount": payment.amount or amount, "currency": payment.currency or currency}
                 await _book_capture(connection, await change_payment(connection, order_id, captured=amount, **known))
+                happened.append((CAPTURE, DONE))
             entries = {LedgerAccount.GATEWAY: -amount, LedgerAccount.SALES: amount}
             await _book(connection, order_id, refund_key(order_id), Kind.REFUND, currency=currency, entries=entries)
+            happened.append((REFUND, DONE))
             return await change_payment(
                 connection, order_id, state=State.REVERSED, refunded=amount, refund_id=refund_id
             )
@@ -228,9 +238,13 @@ class Store:
         ]
 
     @asynccontextmanager
-    async def _held(self, order_id: str) -> AsyncIterator[tuple[AsyncConnection, Payment]]:
+    async def _held(self, order_id: str) -> AsyncIterator[tuple[AsyncConnection, Payment, list[tuple[str, str]]]]:
+        """A payment's row, and a list for what happens to it, which counts once it stands."""
+        happened: list[tuple[str, str]] = []
         async with self._engine.begin() as connection:
-            yield connection, await the_locked_payment(connection, order_id)
+            yield connection, await the_locked_payment(connection, order_id), happened
+        for operation, result in happened:
+            self._metrics.payment(operation, result)
 
 
 async def _book_capture(connection: AsyncConnection, payment: Payment) -> None:

@@ -9,17 +9,9 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from shipping.carriers import BookingRefused, Carriers, CarrierUnavailable, KeyBurned, NotServed
-from shipping.contract import (
-    Address,
-    Booking,
-    BookRequest,
-    Cancelled,
-    Parcel,
-    Refusal,
-    Undo,
-    booking_key,
-)
+from shipping.contract import Address, Booking, BookRequest, Cancelled, Parcel, Refusal, Undo, booking_key
 from shipping.delivery import Sighting
+from shipping.metrics import FAILED, NONE, OFFERED, ShippingMetrics
 from shipping.reports import Report, Reports, Silence
 from shipping.store import ParcelRow, ParcelState, ShipmentCancelled, Store
 
@@ -94,7 +86,14 @@ class Activities:
     """All activities, over what they need."""
 
     def __init__(
-        self, store: Store, reports: Reports, carriers: Carriers, terms: Terms, promise: timedelta | None = None
+        self,
+        store: Store,
+        reports: Reports,
+        carriers: Carriers,
+        terms: Terms,
+        metrics: ShippingMetrics,
+        *,
+        promise: timedelta | None = None,
     ) -> None:
         """Put together.
 
@@ -103,12 +102,14 @@ class Activities:
             reports: Events and silences.
             carriers: The world outside.
             terms: Which carriers are asked for quotes, and how long each may take.
+            metrics: Count the quotes.
             promise: How long after its booking a parcel shall be delivered; None to promise nothing.
         """
         self._store = store
         self._reports = reports
         self._carriers = carriers
         self._terms = terms
+        self._metrics = metrics
         self._promise = promise
 
     def all(self) -> list[Any]:
@@ -145,9 +146,12 @@ class Activities:
                 request.carrier, parcel, request.address, request.currency, request.seconds
             )
         except NotServed as refusal:
+            self._metrics.quoted(request.carrier, NONE)
             return Quote(parcel.number, None, str(refusal) or "not_served"), None
         except CarrierUnavailable as error:
+            self._metrics.quoted(request.carrier, FAILED)
             return Quote(parcel.number, None, str(error)), error
+        self._metrics.quoted(request.carrier, OFFERED)
         return Quote(parcel.number, price), None
 
     @activity.defn(name="shipping.book")

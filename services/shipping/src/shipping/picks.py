@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shipping.metrics import ShippingMetrics
 from shipping.picking import Counts, Outcome, Pick, Picked
 from shipping.store import ParcelState
 from shipping.tables import parcels, pick_tasks, pick_waves, shipments
@@ -43,9 +44,10 @@ class Wave:
 class Picks:
     """The tables of waves and tasks behind methods that each are one transaction."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use an engine; nothing connects yet."""
+    def __init__(self, engine: AsyncEngine, metrics: ShippingMetrics) -> None:
+        """Use an engine, and count what changes; nothing connects yet."""
         self._engine = engine
+        self._metrics = metrics
 
     async def accept(self, wave_id: str, warehouse: str, pickers: int) -> Wave:
         """Write down that a wave is wanted. One that is under way is started again should its workflow have ended.
@@ -173,15 +175,12 @@ class Picks:
                 return Picked(pick.task_id, Outcome.SKIPPED)
             if task.state != WAITING:
                 return Picked(pick.task_id, Outcome(task.state), task.picker)
-            if cancelled:
-                await connection.execute(update(pick_tasks).where(ours).values(state=Outcome.SKIPPED))
-                return Picked(pick.task_id, Outcome.SKIPPED)
-            await connection.execute(
-                update(pick_tasks)
-                .where(ours)
-                .values(state=Outcome.PICKED, picker=pick.picker, picks=pick_tasks.c.picks + 1, picked_at=func.now())
-            )
-            return Picked(pick.task_id, Outcome.PICKED, pick.picker)
+            done = {"picker": pick.picker, "picks": pick_tasks.c.picks + 1, "picked_at": func.now()}
+            outcome = Outcome.SKIPPED if cancelled else Outcome.PICKED
+            change = {"state": outcome, **({} if cancelled else done)}
+            await connection.execute(update(pick_tasks).where(ours).values(change))
+        self._metrics.picked(outcome)
+        return Picked(pick.task_id, outcome, None if cancelled else pick.picker)
 
     async def close(self, wave_id: str, state: WaveState) -> Counts:
         """Write down a wave's end, unless it has tasks that nobody has done. A cancelled one leaves those to others.

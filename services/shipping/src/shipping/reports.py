@@ -1,6 +1,7 @@
 """What shipping was told of parcels under way: carriers' events, and the silences between them."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +10,10 @@ from sqlalchemy import and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shipping import metrics
 from shipping.contract import FINAL_STATES, DeliveryState
 from shipping.delivery import Event, Sighting, fold
+from shipping.metrics import ShippingMetrics
 from shipping.store import ParcelRow
 from shipping.tables import carrier_events, escalations, parcels
 
@@ -47,9 +50,10 @@ class Silence:
 class Reports:
     """The tables of events and silences behind methods that each are one transaction."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use an engine; nothing connects yet."""
+    def __init__(self, engine: AsyncEngine, counts: ShippingMetrics) -> None:
+        """Use an engine, and count what is news; nothing connects yet."""
         self._engine = engine
+        self._metrics = counts
 
     async def add(self, report: Report) -> bool:
         """Store what a carrier reports of a parcel, ours or not. A repeat is not stored again.
@@ -57,10 +61,13 @@ class Reports:
         Returns:
             Whether it was news.
         """
-        async with self._engine.begin() as connection:
+        async with self._counted() as (connection, stored):
             known = await self._lock(connection, report.key)
             # Whoever tracks a parcel of ours is still to be told; for others there is nobody to tell.
-            return await self._add(connection, report, told=not known)
+            is_news = await self._add(connection, report, told=not known)
+            if is_news:
+                stored.append(report)
+            return is_news
 
     async def sighting(self, parcel: ParcelRow) -> Sighting:
         """Where a parcel is."""
@@ -85,9 +92,10 @@ class Reports:
         Returns:
             Where the parcel is now.
         """
-        async with self._engine.begin() as connection:
+        async with self._counted() as (connection, stored):
             await self._lock(connection, parcel.key)
             news = [report for report in reports if await self._add(connection, report, told=True)]
+            stored.extend(news)
             if silence.promised_at is not None:
                 seen = (await self._sightings(connection, [parcel]))[parcel.key]
                 if seen.state in FINAL_STATES or seen.promised_at != silence.promised_at:
@@ -110,7 +118,8 @@ class Reports:
             if give_up_at is None or seen.events > give_up_at:
                 return seen
             lost = Report(OURS, parcel.key, parcel.key, parcel.tracking_number or "", DeliveryState.LOST, silence.at)
-            await self._add(connection, lost, told=True)
+            if await self._add(connection, lost, told=True):
+                stored.append(lost)
             return (await self._sightings(connection, [parcel]))[parcel.key]
 
     async def untold(self, limit: int = 200) -> dict[tuple[str, int], int]:
@@ -158,6 +167,15 @@ class Reports:
         query = select(escalations).where(escalations.c.id > after).order_by(escalations.c.id).limit(limit)
         async with self._engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[tuple[AsyncConnection, list[Report]]]:
+        """A transaction, and a list for what is stored in it, which counts once it stands."""
+        stored: list[Report] = []
+        async with self._engine.begin() as connection:
+            yield connection, stored
+        for report in stored:
+            self._metrics.event(metrics.OURS if report.carrier == OURS else report.carrier, report.state)
 
     @staticmethod
     async def _lock(connection: AsyncConnection, key: str) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shipping.metrics import BOOKED, CANCELLED, REFUSED, ShippingMetrics
 from shipping.tables import parcels, shipments
 
 
@@ -52,9 +53,10 @@ class Shipment:
 class Store:
     """Shipping's tables behind methods that each are one transaction."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use an engine; nothing connects yet."""
+    def __init__(self, engine: AsyncEngine, metrics: ShippingMetrics) -> None:
+        """Use an engine, and count what changes; nothing connects yet."""
         self._engine = engine
+        self._metrics = metrics
 
     async def intend(
         self, order_id: str, parcel: int, key: str, carrier: str, warehouse: str | None = None
@@ -108,6 +110,7 @@ class Store:
         async with self._engine.begin() as connection:
             if await self._lock(connection, order_id):
                 raise ShipmentCancelled(order_id)
+            before = await self._parcel(connection, order_id, parcel)
             await self._change(
                 connection,
                 order_id,
@@ -116,6 +119,8 @@ class Store:
                 tracking_number=tracking_number,
                 promised_at=promised_at,
             )
+        if before is not None and before.state is not ParcelState.BOOKED:
+            self._metrics.shipment(before.carrier, BOOKED)
 
     async def refused(self, order_id: str, parcel: int) -> None:
         """Record that the carrier does not take the parcel.
@@ -126,7 +131,10 @@ class Store:
         async with self._engine.begin() as connection:
             if await self._lock(connection, order_id):
                 raise ShipmentCancelled(order_id)
+            before = await self._parcel(connection, order_id, parcel)
             await self._change(connection, order_id, parcel, state=ParcelState.REFUSED)
+        if before is not None and before.state is not ParcelState.REFUSED:
+            self._metrics.shipment(before.carrier, REFUSED)
 
     async def fence(self, order_id: str, reason: str) -> list[ParcelRow]:
         """Put up the order's fence, for good.
@@ -156,7 +164,7 @@ class Store:
             was_booked: Whether there was a booking.
         """
         async with self._engine.begin() as connection:
-            await connection.execute(
+            changed = await connection.execute(
                 update(parcels)
                 # A second telling hears the same; the first record stays.
                 .where(
@@ -165,7 +173,11 @@ class Store:
                     parcels.c.state != ParcelState.CANCELLED,
                 )
                 .values(state=ParcelState.CANCELLED, was_booked=was_booked, updated_at=func.now())
+                .returning(parcels.c.carrier)
             )
+            carrier = changed.scalar_one_or_none()
+        if carrier is not None and was_booked:
+            self._metrics.shipment(carrier, CANCELLED)
 
     async def count_cancelled(self, order_id: str) -> int:
         """How many of an order's bookings were cancelled."""

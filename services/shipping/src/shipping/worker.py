@@ -4,12 +4,10 @@ from chassis.connection import Connection
 from chassis.database import Database
 from chassis.http import HttpClient
 from chassis.serving import Service
-from shipping import contract, pick_activities, pick_api, picks
+from shipping import contract, metrics, pick_activities, pick_api, picks, relay, reports
 from shipping.activities import Activities, Terms
 from shipping.api import Api
 from shipping.carriers import CALL_SECONDS, Carriers
-from shipping.relay import Relay
-from shipping.reports import Reports
 from shipping.settings import Settings
 from shipping.store import Store
 from shipping.workflows import WORKFLOWS
@@ -18,11 +16,12 @@ from shipping.workflows import WORKFLOWS
 def compose(settings: Settings, connection: Connection) -> Service:
     """Put the service together; nothing connects yet."""
     db = Database(settings.database_url, pool_size=settings.database_pool)
-    http = HttpClient(timeout_seconds=CALL_SECONDS)
-    store, reports, waves = Store(db.engine), Reports(db.engine), picks.Picks(db.engine)
+    http, counts = HttpClient(timeout_seconds=CALL_SECONDS), metrics.ShippingMetrics(settings.carriers)
+    store, heard, waves = Store(db.engine, counts), reports.Reports(db.engine, counts), picks.Picks(db.engine, counts)
     terms = Terms(settings.carriers, settings.quote_seconds, settings.carrier_quote_seconds)
-    activities = Activities(store, reports, Carriers(http, settings.carriers_url), terms, settings.promise)
-    relay = Relay(reports)
+    carriers, told = Carriers(http, settings.carriers_url), relay.Relay(heard)
+    activities = Activities(store, heard, carriers, terms, counts, promise=settings.promise)
+    api = Api(store, heard, told, settings.webhook_secret, settings.operator_token)
     desk = pick_api.PickDesk(waves, connection, settings.operator_token, settings.pick_lease_seconds)
     return Service(
         name="shipping",
@@ -33,8 +32,9 @@ def compose(settings: Settings, connection: Connection) -> Service:
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
         activities=[*activities.all(), *pick_activities.PickActivities(waves, settings.pick_seconds).all()],
-        routes=[*Api(store, reports, relay, settings.webhook_secret, settings.operator_token).routes(), *desk.routes()],
-        background=[relay.run, desk.run],
+        routes=[*api.routes(), *desk.routes()],
+        background=[told.run, desk.run],
         clients=[http],
         providers={"carriers": settings.carriers_url},
+        registry=counts.registry,
     )
