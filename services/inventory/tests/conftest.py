@@ -20,6 +20,7 @@ from chassis.serving import Service
 from chassis.testing.serving import serve_app
 from inventory.books import Books, Receipt, Receiving
 from inventory.imports import ImportStore
+from inventory.metrics import InventoryMetrics
 from inventory.settings import Settings
 from inventory.store import Store
 from inventory.worker import compose
@@ -31,13 +32,19 @@ async def database(fresh_database: Callable[[str], Awaitable[Database]]) -> Data
 
 
 @pytest.fixture
-def store(database: Database) -> Store:
-    return Store(database.engine)
+def metrics() -> InventoryMetrics:
+    """Of `store` and `books`."""
+    return InventoryMetrics()
 
 
 @pytest.fixture
-def books(database: Database) -> Books:
-    return Books(database.engine)
+def store(database: Database, metrics: InventoryMetrics) -> Store:
+    return Store(database.engine, metrics)
+
+
+@pytest.fixture
+def books(database: Database, metrics: InventoryMetrics) -> Books:
+    return Books(database.engine, metrics)
 
 
 @pytest.fixture

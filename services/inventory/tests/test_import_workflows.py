@@ -19,6 +19,7 @@ from inventory.books import Books
 from inventory.import_activities import SENSELESS, ImportActivities
 from inventory.imports import ImportStore
 from inventory.jobs import Applied, CatalogueImport, Partition, Portions
+from inventory.metrics import InventoryMetrics
 from inventory.settings import Settings
 from inventory.staging import Staging
 from inventory.workflows.import_catalogue import ImportCatalogue
@@ -109,7 +110,7 @@ async def test_a_failed_partition_is_listed_and_does_not_fail_the_import(
     dev_server: WorkflowEnvironment, imports: ImportStore, service: Service, database: Database, record: Record
 ) -> None:
     import_id = await staged(imports, service, database, (line(new(), 1) for _ in range(9)))
-    breaking = OneBreaks(imports, Applier(database.engine)).all()
+    breaking = OneBreaks(imports, Applier(database.engine, InventoryMetrics())).all()
     service.activities = [each for each in service.activities if "ImportActivities" not in each.__qualname__] + [
         *breaking
     ]
@@ -145,7 +146,7 @@ async def test_an_attempt_goes_on_where_the_one_before_died(
     import_id = await staged(imports, service, database, (line(new(), 1) for _ in range(20)))
     portions = Portions(partition_rows=40, chunk_rows=5)
     assert await imports.prepare(import_id, portions) is not None
-    applier = Applier(database.engine)
+    applier = Applier(database.engine, InventoryMetrics())
     # The header is line 1: the chunks are lines 1 to 5, 6 to 10, and so on.
     assert await applier.chunk(import_id, 0, 5, 1) == Applied(5, 4, 0, finished=False)
     beats: list[Any] = []
@@ -168,5 +169,5 @@ async def test_a_worker_that_drains_stops_between_two_chunks(
     await imports.prepare(import_id, Portions(partition_rows=40, chunk_rows=5))
     environment = ActivityEnvironment()
     environment.worker_shutdown()
-    activities = ImportActivities(imports, Applier(database.engine))
+    activities = ImportActivities(imports, Applier(database.engine, InventoryMetrics()))
     assert await environment.run(activities.apply, Partition(import_id, 0, 5)) == Applied(5, 4, 0, finished=False)

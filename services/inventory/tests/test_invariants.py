@@ -18,6 +18,7 @@ from inventory.books import Books, Receipt
 from inventory.contract import Line, Refusal, Reservation, ReserveRequest
 from inventory.counting import CountingStore, LeaseLostError
 from inventory.imports import ImportStore
+from inventory.metrics import InventoryMetrics
 from inventory.parsing import COLUMNS
 from inventory.settings import Settings
 from inventory.staging import Staging
@@ -112,8 +113,8 @@ class Shop:
     def __init__(self, database: Database) -> None:
         self.prefix = uuid.uuid4().hex
         self.database = database
-        self.store = Store(database.engine)
-        self.books = Books(database.engine)
+        self.store = Store(database.engine, InventoryMetrics())
+        self.books = Books(database.engine, InventoryMetrics())
 
     def name(self, short: str) -> str:
         return f"{self.prefix}-{short}"
@@ -156,12 +157,16 @@ class Shop:
         imports, import_id = ImportStore(self.database.engine), uuid.uuid4().hex
         await imports.accept(import_id, await Staging(self.database.engine, SETTINGS).stage(body(), is_csv=True))
         await imports.prepare(import_id, jobs.Portions())
-        applied = await Applier(self.database.engine).chunk(import_id, 0, 100, 1)
+        applied = await Applier(self.database.engine, InventoryMetrics()).chunk(import_id, 0, 100, 1)
         assert (applied.finished, applied.rows) == (True, len(rows))
         return await imports.finish(import_id, "completed")
 
     async def _count(self, operation: Count) -> object:
-        counting, round_id, warehouse = CountingStore(self.database.engine), uuid.uuid4().hex, operation.warehouse
+        counting, round_id, warehouse = (
+            CountingStore(self.database.engine, InventoryMetrics()),
+            uuid.uuid4().hex,
+            operation.warehouse,
+        )
         name = self.name(warehouse)
         key = jobs.stocktake_key(round_id, name)
         job = jobs.Stocktake(key, round_id, name, jobs.Counting.SHEET, deadline_seconds=60, lease_seconds=60)

@@ -18,6 +18,7 @@ from inventory.books import Books
 from inventory.contract import Line, ReserveRequest
 from inventory.counting import CountingStore
 from inventory.imports import ImportStore
+from inventory.metrics import InventoryMetrics
 
 Stocked = Callable[..., Awaitable[str]]
 OPERATOR = {"Authorization": "Bearer operator-token"}
@@ -156,7 +157,7 @@ async def test_a_program_killed_in_the_middle_of_a_count_changes_no_result(
             await process.wait()
     finally:
         await end(process, dev_server, service)
-    await CountingStore(database.engine).write(warehouse, {}, complete=True)
+    await CountingStore(database.engine, InventoryMetrics()).write(warehouse, {}, complete=True)
     handle = dev_server.client.get_workflow_handle(jobs.round_workflow_id(round_id), result_type=jobs.RoundResult)
     async with service.worker(dev_server.client):
         await dev_server.client.get_workflow_handle(jobs.stocktake_workflow_id(warehouse)).signal(jobs.SHEET_COMPLETE)

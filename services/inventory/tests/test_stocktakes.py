@@ -17,6 +17,7 @@ from inventory.books import Books, Receipt
 from inventory.contract import Line, Refusal, ReserveRequest
 from inventory.counting import CountingStore, LeaseLostError, Sheet
 from inventory.jobs import Counted, Counting, CountStatus, RefusedCount, Round, RoundResult, Stocktake
+from inventory.metrics import InventoryMetrics
 from inventory.store import RefusedError, Store
 from inventory.workflows.stocktake_round import StocktakeRound
 
@@ -37,7 +38,7 @@ def warehouse() -> str:
 
 @pytest.fixture
 def counting(database: Database) -> CountingStore:
-    return CountingStore(database.engine)
+    return CountingStore(database.engine, InventoryMetrics())
 
 
 async def begin(client: Client, *warehouses: str, **options: Any) -> WorkflowHandle[Any, RoundResult]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from inventory.jobs import Applied
+from inventory.metrics import IMPORT, InventoryMetrics
 
 _REASON = 300
 """Most characters kept of what the database says of a line."""
@@ -77,10 +78,13 @@ _PRICES = text(
 # The key is the last line of defence; done_line, which moves in the same transaction, is the first.
 _MOVEMENTS = text(
     f"""
-    INSERT INTO movements (kind, reference, sku, warehouse, quantity)
-    SELECT 'import', 'import:' || :import_id || ':' || line, sku, warehouse, quantity - on_hand
-    FROM ({_GOOD}) g WHERE quantity <> on_hand ORDER BY sku, warehouse
-    ON CONFLICT DO NOTHING
+    WITH moved AS (
+        INSERT INTO movements (kind, reference, sku, warehouse, quantity)
+        SELECT 'import', 'import:' || :import_id || ':' || line, sku, warehouse, quantity - on_hand
+        FROM ({_GOOD}) g WHERE quantity <> on_hand ORDER BY sku, warehouse
+        ON CONFLICT DO NOTHING RETURNING quantity
+    )
+    SELECT coalesce(sum(abs(quantity)), 0) FROM moved
     """  # noqa: S608
 )
 _COUNT = text("SELECT count(*) FROM import_rows WHERE upload = :upload AND line BETWEEN :first AND :last")
@@ -105,9 +109,10 @@ class UnknownPartitionError(Exception):
 class Applier:
     """Applies lists that stand in the staging table."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use a database whose schema is up to date."""
+    def __init__(self, engine: AsyncEngine, metrics: InventoryMetrics) -> None:
+        """Use a database whose schema is up to date, and count what changes in it."""
         self._engine = engine
+        self._metrics = metrics
 
     async def chunk(self, import_id: str, number: int, lines: int, attempt: int) -> Applied:
         """Apply the next lines of a partition, once.
@@ -144,10 +149,14 @@ class Applier:
             for step in (_PRODUCTS, _SHELVES, _LOCK_SHELVES):
                 await connection.execute(step, window)
             rejected = (await connection.execute(_REJECT, window)).rowcount
-            for step in (_WEIGHTS, _PRICES, _MOVEMENTS):
+            for step in (_WEIGHTS, _PRICES):
                 await connection.execute(step, window)
+            units = int((await connection.execute(_MOVEMENTS, window)).scalar_one())
             applied = (await connection.execute(_COUNT, window)).scalar_one() - rejected
-            return await _move_on(connection, partition, window, applied, rejected)
+            done = await _move_on(connection, partition, window, applied, rejected)
+        self._metrics.imported(applied, rejected)
+        self._metrics.moved(IMPORT, units)
+        return done
 
     async def _reject(self, import_id: str, number: int, attempt: int, said: str) -> Applied:
         async with self._engine.begin() as connection:
@@ -155,7 +164,9 @@ class Applier:
             window = _window(partition, import_id, number, 1, attempt)
             reason = f"the database refuses it: {' '.join(said.split())[:_REASON]}"
             rejected = (await connection.execute(_REJECT_ONE, {**window, "reason": reason})).rowcount
-            return await _move_on(connection, partition, window, 0, rejected)
+            done = await _move_on(connection, partition, window, 0, rejected)
+        self._metrics.imported(0, rejected)
+        return done
 
 
 async def _lock(connection: AsyncConnection, import_id: str, number: int) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, case, delete, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from inventory.metrics import RECEIPT, InventoryMetrics
 from inventory.reconciling import DISCREPANCIES
 from inventory.tables import HoldState, MovementKind, hold_lines, holds, movements, prices, products, stock
 
@@ -46,9 +47,10 @@ class Receiving(Enum):
 class Books:
     """Catalogue, receipts and audit."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use a database whose schema is up to date."""
+    def __init__(self, engine: AsyncEngine, metrics: InventoryMetrics) -> None:
+        """Use a database whose schema is up to date, and count what changes in it."""
         self._engine = engine
+        self._metrics = metrics
 
     async def catalogue(self, sku: str, weight: int, amounts: Mapping[str, int]) -> bool:
         """Put a product into the catalogue as it is to be: prices that are not named are taken away.
@@ -77,6 +79,12 @@ class Books:
 
     async def receive(self, receipt: Receipt) -> Receiving:
         """Book a receipt, once."""
+        received = await self._receive(receipt)
+        if received is Receiving.BOOKED:
+            self._metrics.moved(RECEIPT, receipt.quantity)
+        return received
+
+    async def _receive(self, receipt: Receipt) -> Receiving:
         async with self._engine.begin() as connection:
             known = select(products.c.sku).where(products.c.sku == receipt.sku)
             if (await connection.execute(known)).first() is None:

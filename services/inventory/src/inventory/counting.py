@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from inventory.jobs import Counted, CountStatus, RefusedCount, Stocktake
+from inventory.metrics import STOCKTAKE, InventoryMetrics
 from inventory.tables import stocktakes
 
 LISTED = 100
@@ -89,7 +90,7 @@ _SUMS = text(
     SELECT (SELECT count(*) FROM stocktake_counts WHERE stocktake = :stocktake) AS counted,
            (SELECT count(*) FROM stock s WHERE warehouse = :warehouse AND on_hand > 0 AND NOT EXISTS (
                 SELECT 1 FROM stocktake_counts c WHERE c.stocktake = :stocktake AND c.sku = s.sku)) AS uncounted,
-           count(*) AS corrected, coalesce(sum(quantity), 0) AS units
+           count(*) AS corrected, coalesce(sum(quantity), 0) AS units, coalesce(sum(abs(quantity)), 0) AS moved
     FROM movements WHERE kind = 'stocktake' AND reference = 'stocktake:' || :stocktake AND warehouse = :warehouse
     """
 )
@@ -115,9 +116,10 @@ class CountingStore:
     cannot interfere: the closure names the stocktake that it is for, and nothing is booked for any other.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use a database whose schema is up to date."""
+    def __init__(self, engine: AsyncEngine, metrics: InventoryMetrics) -> None:
+        """Use a database whose schema is up to date, and count what changes in it."""
         self._engine = engine
+        self._metrics = metrics
 
     async def close(self, job: Stocktake) -> Counted | None:
         """Close a warehouse to new reservations.
@@ -213,7 +215,9 @@ class CountingStore:
                 uncounted=sums.uncounted,
                 refused=refusals,
             )
-            return await _end(connection, job, result)
+            await _end(connection, job, result)
+        self._metrics.moved(STOCKTAKE, int(sums.moved))
+        return result
 
     async def reopen(self, job: Stocktake, result: Counted) -> Counted:
         """Open a warehouse again, if it is closed for this stocktake.

@@ -10,6 +10,7 @@ from inventory.applying import Applier
 from inventory.counting import CountingStore
 from inventory.import_activities import ImportActivities
 from inventory.imports import ImportStore
+from inventory.metrics import InventoryMetrics
 from inventory.reconcile_activities import ReconcileActivities
 from inventory.reconciling import Reconciler
 from inventory.rounds import RoundStore
@@ -17,18 +18,19 @@ from inventory.stocktake_activities import StocktakeActivities
 from inventory.store import Store
 
 
-def effects(engine: AsyncEngine) -> Sequence[Callable[..., Any]]:
+def effects(engine: AsyncEngine, metrics: InventoryMetrics) -> Sequence[Callable[..., Any]]:
     """Put the activities together.
 
     Args:
         engine: Of inventory's database.
+        metrics: Of inventory.
 
     Returns:
         Bound methods.
     """
     return [
-        *Activities(Store(engine)).all(),
-        *ImportActivities(ImportStore(engine), Applier(engine)).all(),
-        *StocktakeActivities(CountingStore(engine), RoundStore(engine)).all(),
-        *ReconcileActivities(Reconciler(engine)).all(),
+        *Activities(Store(engine, metrics)).all(),
+        *ImportActivities(ImportStore(engine), Applier(engine, metrics)).all(),
+        *StocktakeActivities(CountingStore(engine, metrics), RoundStore(engine)).all(),
+        *ReconcileActivities(Reconciler(engine, metrics)).all(),
     ]

@@ -2,18 +2,17 @@
 
 import logging
 from asyncio import sleep
-from functools import cache
 from typing import Any, NoReturn
 
-from prometheus_client import Gauge
-from sqlalchemy import RowMapping, delete, select, text
+from sqlalchemy import RowMapping, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.connection import Connection
 from inventory.jobs import Reconciled
-from inventory.tables import reconciliations
+from inventory.metrics import InventoryMetrics
+from inventory.tables import reconciliations, stock
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ KEPT = "90 days"
 STATEMENT_SECONDS = 240
 """How long the statement may run: seconds for a million shelves, and longer beside other work."""
 LOOK_SECONDS = 15
-"""How often a replica looks for a report that another one made, so that all show the same metric."""
+"""How often a replica looks for a report that another one made, and at the stock: all show the same metrics."""
 
 DISCREPANCIES = """
     SELECT sku, warehouse, on_hand, held,
@@ -51,9 +50,10 @@ _CHECK = text(
 class Reconciler:
     """Makes reports, and reads the newest."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use a database whose schema is up to date."""
+    def __init__(self, engine: AsyncEngine, metrics: InventoryMetrics) -> None:
+        """Use a database whose schema is up to date, and show in the metrics what is found."""
         self._engine = engine
+        self._metrics = metrics
 
     async def reconcile(self, key: str) -> Reconciled:
         """Check all shelves and keep a report; a repeat under the same key gets the first one.
@@ -70,7 +70,7 @@ class Reconciler:
             await connection.execute(delete(reconciliations).where(old))
             query = select(reconciliations).where(reconciliations.c.key == key)
             row = (await connection.execute(query)).mappings().one()
-        _show(row)
+        self._metrics.reconciled(row["violations"], row["at"])
         if row["violations"]:
             logger.error(
                 "%d of %d shelves are not what movements and holds say", row["violations"], row["shelves"],
@@ -91,28 +91,19 @@ class Reconciler:
             return (await connection.execute(query)).mappings().first()
 
     async def show(self, _: Connection) -> NoReturn:
-        """Keep the metrics at the newest report, whichever replica made it."""
+        """Keep the metrics at the newest report, whichever replica made it, and at what is in stock."""
         while True:
             try:
                 row = await self._latest()
-            except SQLAlchemyError:
-                logger.warning("the newest reconciliation cannot be read", exc_info=True)
-            else:
                 if row is not None:
-                    _show(row)
+                    self._metrics.reconciled(row["violations"], row["at"])
+                await self._look()
+            except SQLAlchemyError:
+                logger.warning("the stock cannot be looked at", exc_info=True)
             await sleep(LOOK_SECONDS)
 
-
-@cache
-def _gauges() -> tuple[Gauge, Gauge]:
-    """The metrics, made when they are first wanted."""
-    return (
-        Gauge("inventory_stock_violations", "Shelves that were not what movements and holds say, by the last check."),
-        Gauge("inventory_stock_reconciled_timestamp_seconds", "When stock was last checked."),
-    )
-
-
-def _show(row: RowMapping) -> None:
-    violations, moment = _gauges()
-    violations.set(row["violations"])
-    moment.set(row["at"].timestamp())
+    async def _look(self) -> None:
+        units = select(func.coalesce(func.sum(stock.c.on_hand), 0), func.coalesce(func.sum(stock.c.held), 0))
+        async with self._engine.connect() as connection:
+            on_hand, held = (await connection.execute(units)).one()
+        self._metrics.stock(int(on_hand), int(held))

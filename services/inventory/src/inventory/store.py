@@ -4,7 +4,8 @@ Every operation is one transaction that locks the order's row first and then the
 warehouse: so the row's state decides every race, and no two transactions can wait for each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from inventory import shelves
 from inventory.allocation import Pick, allocate
 from inventory.contract import Line, Refusal, Reservation, ReservedLine, ReserveRequest
+from inventory.metrics import COMMIT, DONE, EXPIRE, PARTIAL, PUT_BACK, RELEASE, RESERVE, InventoryMetrics
 from inventory.tables import HoldState, hold_lines, holds, prices, products
 
 _RESERVATION = TypeAdapter(Reservation)
@@ -44,9 +46,10 @@ class RefusedError(Exception):
 class Store:
     """Holds, and what becomes of them."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use a database whose schema is up to date."""
+    def __init__(self, engine: AsyncEngine, metrics: InventoryMetrics) -> None:
+        """Use a database whose schema is up to date, and count what changes in it."""
         self._engine = engine
+        self._metrics = metrics
 
     async def reserve(self, request: ReserveRequest) -> Reservation:
         """Hold units for an order, once: a repeat gets the first answer.
@@ -55,6 +58,13 @@ class Store:
             RefusedError: ``unknown_sku``, ``wrong_currency``, ``out_of_stock``, ``hold_released``, ``hold_expired`` or
                 ``request_differs``.
         """
+        try:
+            return await self._reserve(request)
+        except RefusedError as refused:
+            self._metrics.reserved(refused.refusal)
+            raise
+
+    async def _reserve(self, request: ReserveRequest) -> Reservation:
         async with self._engine.begin() as connection:
             expires_at = await _now(connection) + timedelta(seconds=request.hold_seconds)
             claim = upsert(holds).values(
@@ -74,7 +84,9 @@ class Store:
                 .where(holds.c.order_id == request.order_id)
                 .values(total=reservation.total, reservation=_RESERVATION.dump_python(reservation, mode="json"))
             )
-            return reservation
+        self._metrics.reserved(PARTIAL if reservation.missing else DONE)
+        self._metrics.moved(RESERVE, sum(line.quantity for line in reservation.lines))
+        return reservation
 
     async def commit(self, order_id: str) -> int:
         """Take an order's held units out of stock, once.
@@ -85,15 +97,16 @@ class Store:
         Raises:
             RefusedError: ``hold_missing``, ``hold_released``, or ``hold_expired``, which sets the units free.
         """
-        async with self._engine.begin() as connection:
+        async with self._counted() as (connection, moved):
             hold = await _locked(connection, order_id)
             state = None if hold is None else HoldState(hold.state)
             if hold is not None and state is HoldState.HELD:
                 if hold.expires_at > await _now(connection):
                     units = await shelves.leave(connection, order_id)
                     await _become(connection, [order_id], HoldState.COMMITTED)
+                    moved[COMMIT] = units
                     return units
-                await _free(connection, [order_id], HoldState.EXPIRED)
+                moved[EXPIRE] = await _free(connection, [order_id], HoldState.EXPIRED)
                 state = HoldState.EXPIRED
             elif state is HoldState.COMMITTED:
                 return await _units(connection, order_id)
@@ -117,22 +130,24 @@ class Store:
             How many units became free or came back; a repeat gets the same number.
         """
         reason = "".join(sign if sign.isprintable() else " " for sign in reason[:_REASON])
-        async with self._engine.begin() as connection:
+        async with self._counted() as (connection, moved):
             fence = upsert(holds).values(order_id=order_id, state=HoldState.RELEASED, reason=reason)
             fenced = await connection.execute(fence.on_conflict_do_nothing().returning(holds.c.order_id))
             if fenced.first() is not None:
                 return 0
             hold = await _locked(connection, order_id)
             state = None if hold is None else HoldState(hold.state)
+            units = await _units(connection, order_id)
             match state:
                 case HoldState.HELD:
-                    await _free(connection, [order_id], HoldState.RELEASED, reason)
+                    moved[RELEASE] = await _free(connection, [order_id], HoldState.RELEASED, reason)
                 case HoldState.COMMITTED:
                     await shelves.put_back(connection, order_id)
+                    moved[PUT_BACK] = units
                     await _become(connection, [order_id], HoldState.RELEASED, reason)
                 case HoldState.EXPIRED:
                     return 0
-            return await _units(connection, order_id)
+            return units
 
     async def release_expired(self, limit: int) -> tuple[int, int]:
         """Set the units of holds free that ran out, the oldest first.
@@ -143,7 +158,7 @@ class Store:
         Returns:
             How many holds and how many units.
         """
-        async with self._engine.begin() as connection:
+        async with self._counted() as (connection, moved):
             overdue = (
                 select(holds.c.order_id)
                 .where(holds.c.state == HoldState.HELD, holds.c.expires_at <= func.clock_timestamp())
@@ -153,7 +168,18 @@ class Store:
                 .with_for_update(skip_locked=True)
             )
             order_ids = (await connection.execute(overdue)).scalars().all()
-            return len(order_ids), await _free(connection, order_ids, HoldState.EXPIRED) if order_ids else 0
+            units = await _free(connection, order_ids, HoldState.EXPIRED) if order_ids else 0
+            moved[EXPIRE] = units
+            return len(order_ids), units
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[tuple[AsyncConnection, dict[str, int]]]:
+        """A transaction, and a table for the units moved in it, which count once it stands."""
+        moved: dict[str, int] = {}
+        async with self._engine.begin() as connection:
+            yield connection, moved
+        for movement, units in moved.items():
+            self._metrics.moved(movement, units)
 
 
 async def _now(connection: AsyncConnection) -> datetime:
