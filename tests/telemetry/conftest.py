@@ -36,6 +36,7 @@ class Run:
         unknown: An order whose charge is answered too late, and looked up.
         unheard: An order of which the customer is told late, for the mail provider fails first.
         approved: An order that somebody approved.
+        declined: An order whose card is declined.
     """
 
     watched: Watched
@@ -45,6 +46,7 @@ class Run:
     unknown: str
     unheard: str
     approved: str
+    declined: str
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -71,17 +73,22 @@ async def run(tmp_path_factory: pytest.TempPathFactory, session: aiohttp.ClientS
         unheard = await world.place()
         await world.tried_twice(f"fulfil:{unheard}")
         await world.faults(mailbox={})
-        fulfilled, refused, unsold, unknown, approved = await asyncio.gather(
+        fulfilled, refused, unsold, unknown, approved, declined = await asyncio.gather(
             world.place(),
             world.place(postcode="REFUSED"),
             world.place(await world.product(north=0)),
             world.place(card="tok_timeout_after_charge"),
             world.place(price=200_000),
+            world.place(card="tok_declined"),
         )
         await world.reached(approved, "awaiting_approval")
         assert (await world.decide(approved, "approve")).status == 200
         await asyncio.gather(*(world.settled(order_id) for order_id in world.placed))
-        ended = Run(world, fulfilled, refused, unsold, unknown, unheard, approved)
+        # What is refused at the door is told there too.
+        nonsense = {**world.body("NO-SUCH"), "lines": []}
+        world.placed.remove(nonsense["order_id"])
+        assert (await world.ask("POST", "orchestrator", "/orders", nonsense)).status == 422
+        ended = Run(world, fulfilled, refused, unsold, unknown, unheard, approved, declined)
         yield ended
         assert not await world.audited()
 
