@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from chassis import logs
-from chassis.settings import EXIT_WRONG_SETTINGS, load
+from chassis import logs, tracing
+from chassis.settings import EXIT_WRONG_SETTINGS, WrongSettings, load
 from sandbox.app import World
 from sandbox.settings import Settings
 from sandbox.state import State
@@ -31,6 +31,11 @@ async def serve(settings: Settings, state: State) -> int:
     Returns:
         The exit code: 0 if it was told to stop, 1 if it cannot go on.
     """
+    try:
+        traced = tracing.start("sandbox")
+    except WrongSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_WRONG_SETTINGS
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -56,6 +61,8 @@ async def serve(settings: Settings, state: State) -> int:
         return 0
     finally:
         await runner.cleanup()
+        if traced is not None:
+            await traced.finish()
 
 
 def main() -> int:

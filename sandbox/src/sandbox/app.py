@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from chassis.access import access_middleware
 from chassis.problems import Handler, Problem, problem_middleware
 from sandbox.callbacks import Callbacks
 from sandbox.carriers import Carriers
@@ -47,7 +48,8 @@ class World:
             delivery_seconds=settings.delivery_seconds,
         )
         self.app = web.Application(
-            middlewares=[problem_middleware, _error_codes, faults.middleware], client_max_size=MAX_BODY
+            middlewares=[access_middleware, problem_middleware, _error_codes, faults.middleware],
+            client_max_size=MAX_BODY,
         )
         """Serves everything on one port."""
         for part in (

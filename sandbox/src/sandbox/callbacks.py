@@ -17,6 +17,9 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 import aiohttp
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from pydantic import SecretStr
 
 from sandbox.state import State
@@ -32,6 +35,7 @@ FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 5
 """Short, for a receiver that comes back shall not wait for its events."""
 CALLS_AT_ONCE = 20
+_CONTEXT = TraceContextTextMapPropagator()
 
 _NEXT = """
     FROM shipment_events e WHERE e.pending = 1 AND NOT EXISTS (
@@ -59,10 +63,24 @@ def schedule(
         journey: Each state with its time in seconds since 1970.
         pending: Whether the events are to be called back.
     """
+    headers: dict[str, str] = {}
+    _CONTEXT.inject(headers)
+    traceparent = headers.get("traceparent")
     transaction.executemany(
-        "INSERT INTO shipment_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+        "INSERT INTO shipment_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         [
-            (f"evt_{uuid.uuid4().hex}", carrier, booking_key, tracking_number, number, state, due, pending, due)
+            (
+                f"evt_{uuid.uuid4().hex}",
+                carrier,
+                booking_key,
+                tracking_number,
+                number,
+                state,
+                due,
+                pending,
+                due,
+                traceparent,
+            )
             for number, (state, due) in enumerate(journey, 1)
         ],
     )
@@ -131,7 +149,7 @@ class Callbacks:
                 due, wait = self._due(time.time())
                 async with asyncio.TaskGroup() as group:
                     for event in due:
-                        group.create_task(self._call(session, url, secret, event))
+                        group.create_task(self._call_traced(session, url, secret, event))
                 if not due:
                     await self._sleep(wait)
 
@@ -150,6 +168,25 @@ class Callbacks:
             ).fetchall()
             (following,) = transaction.execute(f"SELECT min(e.next_call) {_NEXT}").fetchone()
         return due, None if following is None else max(0.0, following - now)
+
+    async def _call_traced(
+        self, session: aiohttp.ClientSession, url: str, secret: SecretStr, event: sqlite3.Row
+    ) -> None:
+        """Call in a trace of its own, linked to that of the booking: it may be days later."""
+        booked = trace.get_current_span(
+            _CONTEXT.extract({"traceparent": event["traceparent"] or ""})
+        ).get_span_context()
+        links = [trace.Link(booked)] if booked.is_valid else []
+        tracer = trace.get_tracer("sandbox")
+        # The task's context is that of whoever made the first booking: a trace begins here.
+        with tracer.start_as_current_span(
+            f"callback {event['carrier']} {event['state']}",
+            context=Context(),
+            kind=trace.SpanKind.PRODUCER,
+            links=links,
+            attributes={"event_id": event["event_id"], "carrier": event["carrier"], "state": event["state"]},
+        ):
+            await self._call(session, url, secret, event)
 
     async def _call(self, session: aiohttp.ClientSession, url: str, secret: SecretStr, event: sqlite3.Row) -> None:
         body = json.dumps(

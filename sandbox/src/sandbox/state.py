@@ -11,7 +11,7 @@ from contextlib import contextmanager
 BUSY_SECONDS = 5
 """How long to wait for another program that has locked the file, such as someone's ``sqlite3``."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE operations (            -- of the gateway; an authorisation's key may be burned before it is used
@@ -28,7 +28,9 @@ CREATE TABLE bookings (
 CREATE TABLE shipment_events (       -- made at the booking; one happens when it is due, and is then called back
     event_id TEXT PRIMARY KEY, carrier TEXT NOT NULL, booking_key TEXT NOT NULL, tracking_number TEXT NOT NULL,
     number INTEGER NOT NULL, state TEXT NOT NULL, due REAL NOT NULL, pending INTEGER NOT NULL,
-    attempts INTEGER NOT NULL, next_call REAL NOT NULL, UNIQUE (carrier, booking_key, number)
+    attempts INTEGER NOT NULL, next_call REAL NOT NULL,
+    traceparent TEXT,                -- of the request that booked, so that the call can be linked to it
+    UNIQUE (carrier, booking_key, number)
 );
 CREATE INDEX shipment_events_of ON shipment_events (tracking_number);
 CREATE INDEX shipment_events_pending ON shipment_events (next_call) WHERE pending = 1;

@@ -17,8 +17,10 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from chassis.apart import Detach
 from chassis.converter import DATA_CONVERTER
 from chassis.settings import WrongSettings
+from chassis.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -56,18 +58,27 @@ def options() -> ClientConnectConfig:
 class Connection:
     """A client that may not be there yet."""
 
-    def __init__(self, service: str, *, runtime: Runtime | None = None, health_seconds: float = 5) -> None:
+    def __init__(
+        self,
+        service: str,
+        *,
+        runtime: Runtime | None = None,
+        health_seconds: float = 5,
+        tracing: Tracing | None = None,
+    ) -> None:
         """Prepare to connect.
 
         Args:
             service: Name of this service, the first part of the identity that Temporal shows.
             runtime: The SDK's runtime, which carries its metrics.
             health_seconds: Time-out of a health check.
+            tracing: Of this process, where it is traced.
         """
         self.identity = f"{service}@{socket.gethostname()}:{os.getpid()}"
         self._runtime = runtime
         self._health = timedelta(seconds=health_seconds)
         self._client: Client | None = None
+        self._tracing = tracing
 
     @property
     def client(self) -> Client:
@@ -120,7 +131,12 @@ class Connection:
         """
         try:
             client = await Client.connect(
-                **options(), identity=self.identity, data_converter=DATA_CONVERTER, runtime=self._runtime
+                **options(),
+                identity=self.identity,
+                data_converter=DATA_CONVERTER,
+                runtime=self._runtime,
+                interceptors=[] if self._tracing is None else [Detach()],
+                plugins=[] if self._tracing is None else [self._tracing.plugin()],
             )
         except ValueError as error:  # such as half a pair of certificate and key
             raise WrongSettings(f"TEMPORAL_…: {error}") from error

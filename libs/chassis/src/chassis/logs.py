@@ -7,6 +7,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
+from opentelemetry import trace
 
 _TAKEN = ("temporal_activity", "temporal_workflow", "temporal_log")
 _SUBJECT = re.compile(r"[a-z_-]+:([^:]+)(?::|$)")
@@ -26,7 +27,8 @@ def configure(service: str, level: int, *, subject: str | None = None) -> None:
     """Send everything that is logged in this process to standard error as JSON lines.
 
     Each line has ``time``, ``level``, ``logger``, ``event`` and ``service``; inside workflows and activities also
-    ``workflow_id``, ``run_id``, ``workflow``, ``activity``, ``attempt`` and ``task_queue``.
+    ``workflow_id``, ``run_id``, ``workflow``, ``activity``, ``attempt`` and ``task_queue``; where a span is current
+    ``trace_id`` and ``span_id`` in hexadecimal.
 
     Args:
         service: Name of this service.
@@ -37,6 +39,10 @@ def configure(service: str, level: int, *, subject: str | None = None) -> None:
 
     def identify(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["service"] = service
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            event["trace_id"] = trace.format_trace_id(span.trace_id)
+            event["span_id"] = trace.format_span_id(span.span_id)
         for key in _TAKEN:
             details = event.pop(key, None)
             if isinstance(details, Mapping):

@@ -17,7 +17,9 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from chassis import connection as temporal
-from chassis import database, health, logs, telemetry
+from chassis import database, health, logs, telemetry, tracing
+from chassis.access import access_middleware
+from chassis.apart import Attach
 from chassis.connection import FIRST_PAUSE, LONGEST_PAUSE, Connection
 from chassis.database import Database
 from chassis.entry import exit_now
@@ -83,7 +85,7 @@ class Service:
             "max_concurrent_workflow_tasks": self.settings.workflow_slots,
             "max_cached_workflows": self.settings.cached_workflows,
             "graceful_shutdown_timeout": timedelta(seconds=self.settings.drain_seconds),
-            "interceptors": [ArgumentGuard()],
+            "interceptors": [Attach(), ArgumentGuard()],
             **self.worker_options,
         }
         return Worker(
@@ -93,7 +95,8 @@ class Service:
     def app(self, metrics: telemetry.Metrics | None = None) -> web.Application:
         """The HTTP application: the service's routes, health and metrics, with errors as problem documents."""
         app = web.Application(
-            middlewares=[problem_middleware, health.storing_middleware], client_max_size=self.max_body
+            middlewares=[access_middleware, problem_middleware, health.storing_middleware],
+            client_max_size=self.max_body,
         )
         app[DATABASE_AWAY] = database.AWAY
         app[health.HEALTH] = health.Health(
@@ -183,9 +186,14 @@ async def _schedules(name: str, compose: Compose[SettingsT], settings: SettingsT
 
 
 async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) -> int:
+    traced = tracing.start(name)
     metrics = telemetry.Metrics(name)
-    connection = Connection(name, runtime=metrics.runtime, health_seconds=settings.temporal_health_seconds)
+    connection = Connection(
+        name, runtime=metrics.runtime, health_seconds=settings.temporal_health_seconds, tracing=traced
+    )
     service = compose(settings, connection)
+    if traced is not None:
+        traced.watch(service.database.engine)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -219,6 +227,8 @@ async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) ->
         for client in service.clients:
             await client.close()
         await service.database.close()
+        if traced is not None:
+            await traced.finish()
 
 
 async def _until_stopped(

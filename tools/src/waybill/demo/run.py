@@ -79,6 +79,7 @@ async def demo(options: Options, screen: Screen) -> int:
         preferred_ports=USUAL_PORTS,
         env=ENV,
         ui=True,
+        spans=True,
         tell=lambda line: screen.say(f"  {line}", style="yellow"),
     )
     result = _Result()

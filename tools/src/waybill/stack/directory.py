@@ -12,6 +12,8 @@ from waybill.stack.spec import StackError
 MARK = ".waybill-stack"
 """File that says that a directory is ours to empty."""
 POSTGRES = "postgres"
+SPANS = "spans"
+"""Folder of the files with spans, one a process."""
 
 
 def prepare(directory: Path, *, keep: bool) -> None:
@@ -33,7 +35,7 @@ def prepare(directory: Path, *, keep: bool) -> None:
         if not keep:
             postgres.discard(directory / POSTGRES)
             shutil.rmtree(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    (directory / SPANS).mkdir(parents=True, exist_ok=True)
     (directory / MARK).touch()
 
 

@@ -12,10 +12,12 @@ from typing import Any
 from chassis.testing import postgres
 from chassis.testing.programs import program
 from chassis.testing.tether import UNCHANGED
-from waybill.stack.directory import POSTGRES
+from waybill.stack.directory import POSTGRES, SPANS
 from waybill.stack.spec import WRONG_SETTINGS
 
 SERVICES = ("orchestrator", "inventory", "payments", "shipping")
+SPACE = "service.namespace=waybill"
+COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """In the order in which they are listed. Each is ``python -m NAME``, with a database of its own."""
 
 INFRASTRUCTURE = ("postgres", "temporal", "sandbox")
@@ -79,6 +81,7 @@ class Plan:
         directory: For state and logs.
         ports: By name, see ``PORTS``.
         ui: Whether Temporal serves its web interface.
+        spans: Whether services and sandbox keep their spans in files, for ``waybill trace``.
         operator_token: Opens what only operators may do, in all services and the sandbox.
         webhook_secret: With which carriers sign.
         passwords: Of the services' database roles.
@@ -87,6 +90,7 @@ class Plan:
     directory: Path
     ports: Mapping[str, int]
     ui: bool
+    spans: bool = False
     operator_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     passwords: dict[str, str] = field(default_factory=lambda: {name: secrets.token_urlsafe(18) for name in SERVICES})
@@ -135,6 +139,24 @@ class Plan:
             command += ["--sqlite-pragma", f"{key}={value}"]
         return Command(command, base_environment())
 
+    def tracing(self, process: str) -> dict[str, str]:
+        """Variables that let a process keep its spans in a file of its own; none where nobody asked.
+
+        Who names a collector in our own environment has them sent there instead.
+        """
+        if not self.spans:
+            return {}
+        ours = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+        if any(name in ours for name in COLLECTOR):
+            return {"OTEL_RESOURCE_ATTRIBUTES": SPACE, **ours}
+        return {
+            "OTEL_TRACES_EXPORTER": "file",
+            "WAYBILL_SPANS_FILE": str(self.directory / SPANS / f"{process}.jsonl"),
+            "OTEL_RESOURCE_ATTRIBUTES": SPACE,
+            # Spans are in the file while one still looks at the order, not five seconds later.
+            "OTEL_BSP_SCHEDULE_DELAY": "500",
+        }
+
     def sandbox(self, overrides: Mapping[str, str]) -> Command:
         """The world outside."""
         environment = {
@@ -147,17 +169,18 @@ class Plan:
         }
         return Command(
             [sys.executable, "-m", "sandbox"],
-            {**base_environment(), **environment, **overrides},
+            {**base_environment(), **self.tracing("sandbox"), **environment, **overrides},
             final_codes=frozenset({WRONG_SETTINGS}),
         )
 
-    def service(self, name: str, port: int, overrides: Mapping[str, str]) -> Command:
+    def service(self, name: str, port: int, overrides: Mapping[str, str], process: str | None = None) -> Command:
         """One replica of a service.
 
         Args:
             name: Of the service.
             port: Of the replica.
             overrides: Variables that differ from the demo's.
+            process: Name of the replica; by default the service's.
         """
         prefix = name.upper()
         sandbox = self.url("sandbox")
@@ -182,7 +205,7 @@ class Plan:
         drain = float(environment.get(f"{prefix}_DRAIN_SECONDS", DRAIN_SECONDS))
         return Command(
             [sys.executable, "-m", name],
-            {**base_environment(), **environment},
+            {**base_environment(), **self.tracing(process or name), **environment},
             stop_seconds=drain + DRAIN_MARGIN,
             final_codes=frozenset({WRONG_SETTINGS}),
         )
@@ -190,7 +213,7 @@ class Plan:
 
 def base_environment() -> dict[str, str]:
     """Our own environment without what would change the stack: it is the same on every machine."""
-    prefixes = ("PG", *(f"{name.upper()}_" for name in (*SERVICES, "sandbox", "temporal")))
+    prefixes = ("PG", "OTEL_", "WAYBILL_", *(f"{name.upper()}_" for name in (*SERVICES, "sandbox", "temporal")))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     environment["PYTHONUNBUFFERED"] = "1"  # a log is read while the process runs
     return environment

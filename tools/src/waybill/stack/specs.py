@@ -28,7 +28,7 @@ def spec(plan: Plan, name: str, port: int, overrides: Mapping[str, str], session
         case "sandbox":
             command, probe = plan.sandbox(overrides), ready.http(session, plan.url(name))
         case _:
-            command = plan.service(name.partition("-")[0], port, overrides)
+            command = plan.service(name.partition("-")[0], port, overrides, name)
             probe = ready.http(session, f"http://127.0.0.1:{port}")
     log = plan.directory / "logs" / f"{name}.log"
     return Spec(name=name, log=log, ready=probe, **{part.name: getattr(command, part.name) for part in fields(Command)})

@@ -52,6 +52,7 @@ class Stack:
         preferred_ports: Mapping[str, int] | None = None,
         env: Mapping[str, Mapping[str, str]] | None = None,
         ui: bool = False,
+        spans: bool = False,
         ready_seconds: float = READY_SECONDS,
         tell: Tell = lambda _: None,
     ) -> None:
@@ -65,6 +66,7 @@ class Stack:
             preferred_ports: Ports to take where they are free; others are chosen.
             env: See the attribute.
             ui: Whether Temporal serves its web interface.
+            spans: Whether processes keep their spans in files.
             ready_seconds: How long a process may take to become ready.
             tell: Told in one line of what happens unasked.
         """
@@ -77,6 +79,7 @@ class Stack:
         self._stated = dict(stated_ports or {})
         self._preferred = dict(preferred_ports or {})
         self._ui = ui
+        self._spans = spans
         self._listener: Tell | None = tell
         self._processes: dict[str, Process] = {}
         self._plan: Plan | None = None
@@ -138,7 +141,7 @@ class Stack:
         """
         directories.prepare(self.directory, keep=self.keep)
         self.ports = ports.choose(plan.PORTS, self._stated, self._preferred)
-        self._plan = Plan(self.directory, self.ports, self._ui)
+        self._plan = Plan(self.directory, self.ports, self._ui, self._spans)
         self._session = aiohttp.ClientSession()
         self._control = Control(self, secrets.token_urlsafe(24))
         await self._control.open()

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Final
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -12,6 +13,7 @@ from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD_TIME
 from orchestrator.workflows.saga import pauses
 
 with workflow.unsafe.imports_passed_through():
+    from chassis import apart
     from orchestrator import contract
     from orchestrator.activities import Activities, Message
     from orchestrator.contracts import shipping
@@ -23,6 +25,8 @@ TRACK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_inter
 @workflow.defn(name="orchestrator.FollowDelivery")
 class FollowDelivery(contract.FollowDelivery):
     """See the contract. It never touches the order's outcome."""
+
+    own_trace: Final = apart.ALWAYS
 
     def __init__(self) -> None:
         self._order_id = ""

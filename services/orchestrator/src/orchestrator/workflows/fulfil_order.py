@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Final
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
@@ -14,6 +15,7 @@ from orchestrator.workflows.saga import Undo, report, settle, step, undo, uninte
 # it is no type that the converter knows. ``from package import module`` still makes a copy of the module for the
 # sandbox, so members of its enums are compared by value.
 with workflow.unsafe.imports_passed_through():
+    from chassis import apart
     from orchestrator import contract
     from orchestrator.activities import Activities, Message
     from orchestrator.contract import Status
@@ -30,6 +32,8 @@ SIDE_BY_SIDE = "undos-side-by-side"
 @workflow.defn(name="orchestrator.FulfilOrder")
 class FulfilOrder(contract.FulfilOrder):
     """See the contract. ``run`` is the whole story; each step is one method."""
+
+    own_trace: Final = apart.AS_CHILD
 
     def __init__(self) -> None:
         self._given: contract.Order | None = None

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from chassis import apart
     from payments import account_terms as terms
     from payments.account_activities import AccountActivities, AccountMove, AccountOpen, AccountPutBack
     from payments.account_terms import AccountStart, Balance, Booked, Line, Move, PutBack
@@ -49,6 +50,8 @@ class Account(terms.Account):
     An idle account stays open for ever, as the pattern has it: it costs the server a row and a history of the few
     events since its last continue-as-new, and no worker any memory once it has left the cache.
     """
+
+    own_trace: Final = apart.ALWAYS
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()

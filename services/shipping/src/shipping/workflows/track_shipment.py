@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -11,6 +12,7 @@ from temporalio.workflow import ActivityCancellationType
 from shipping import contract
 
 with workflow.unsafe.imports_passed_through():
+    from chassis import apart
     from shipping.activities import Activities, Ask, Look
     from shipping.delivery import Progress, Sighting
 
@@ -32,6 +34,8 @@ class TrackShipment(contract.TrackShipment):
     One timer runs at a time, to whatever comes first: the end of its patience or the promised delivery. Every event
     cancels it and starts another, which the event may have moved.
     """
+
+    own_trace: Final = apart.ALWAYS
 
     def __init__(self) -> None:
         """Begin with a look."""

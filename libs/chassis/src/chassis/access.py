@@ -1,0 +1,47 @@
+"""One line in the log for each request."""
+
+import asyncio
+import logging
+import time
+
+from aiohttp import web
+
+from chassis.problems import Handler
+from chassis.sampling import PROBES
+
+logger = logging.getLogger("access")
+
+CLIENT_GONE = 499
+"""Status of a request whose client did not wait for the answer, as proxies write it."""
+
+
+@web.middleware
+async def access_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log method, route, path, status and seconds. What probes ask for is logged for debugging only.
+
+    A query is not logged, nor a body, nor a header: there may be anything in them.
+    """
+    began = time.perf_counter()
+    status = 500
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        status = error.status
+        raise
+    except asyncio.CancelledError:
+        status = CLIENT_GONE
+        raise
+    else:
+        status = response.status
+        return response
+    finally:
+        resource = request.match_info.route.resource
+        fields = {
+            "method": request.method,
+            "route": "unmatched" if resource is None else resource.canonical,
+            "path": request.path,
+            "status": status,
+            "seconds": round(time.perf_counter() - began, 6),
+        }
+        level = logging.DEBUG if request.path in PROBES else logging.INFO
+        logger.log(level, "%s %s %d", request.method, request.path, status, extra=fields)
