@@ -201,7 +201,14 @@ async def test_metrics_hold_the_sdks_series_and_pythons(launch: Launch) -> None:
 
     async def polled() -> bool:
         text = str((await tiny.get("/metrics"))[1])
-        return "temporal_num_pollers{" in text and "process_cpu_seconds_total " in text
+        wanted = (
+            "temporal_num_pollers{",
+            'process_cpu_seconds_total{service="tiny"}',
+            'http_route="/readyz"',
+            'db_client_connection_count{service="tiny",state="used"}',
+            f'task_queue_pollers{{service="tiny",task_queue="{tiny.queue}",task_type="workflow"}} 1.0',
+        )
+        return all(series in text for series in wanted)
 
     await eventually(polled)
 

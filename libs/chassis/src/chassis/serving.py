@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -22,10 +23,13 @@ from chassis.access import access_middleware
 from chassis.apart import Attach
 from chassis.connection import FIRST_PAUSE, LONGEST_PAUSE, Connection
 from chassis.database import Database
+from chassis.database_metrics import DatabaseMetrics
 from chassis.entry import exit_now
 from chassis.guard import ArgumentGuard
 from chassis.http import HttpClient, reachable
+from chassis.metrics import HttpMetrics
 from chassis.problems import DATABASE_AWAY, MAX_BODY, problem_middleware
+from chassis.queues import QueueMetrics
 from chassis.schedules import ServiceSchedule
 from chassis.schedules import apply as apply_schedules
 from chassis.settings import EXIT_WRONG_SETTINGS, ServiceSettings, WrongSettings, load
@@ -60,6 +64,8 @@ class Service:
         clients: Closed at the end.
         providers: Name and base URL of what the service calls over HTTP, for ``/readyz`` to tell of.
         max_body: Most bytes of a request's body.
+        registry: The service's own metrics; those that every service has are added.
+        queues: Task queues that the service calls: their backlog and pollers are measured as its own are.
     """
 
     name: str
@@ -77,6 +83,14 @@ class Service:
     clients: Sequence[HttpClient] = ()
     providers: Mapping[str, str] = field(default_factory=dict)
     max_body: int = MAX_BODY
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    queues: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Measure what every service has."""
+        self._requests = HttpMetrics(self.registry)
+        DatabaseMetrics(self.registry, self.database.engine)
+        self.sampling = QueueMetrics(self.registry, [self.task_queue, *self.queues]).run
 
     def worker(self, client: Client) -> Worker:
         """The service's worker, not running yet."""
@@ -95,7 +109,12 @@ class Service:
     def app(self, metrics: telemetry.Metrics | None = None) -> web.Application:
         """The HTTP application: the service's routes, health and metrics, with errors as problem documents."""
         app = web.Application(
-            middlewares=[access_middleware, problem_middleware, health.storing_middleware],
+            middlewares=[
+                access_middleware,
+                self._requests.middleware,
+                problem_middleware,
+                health.storing_middleware,
+            ],
             client_max_size=self.max_body,
         )
         app[DATABASE_AWAY] = database.AWAY
@@ -106,6 +125,7 @@ class Service:
         app.add_routes([web.get("/livez", health.livez), web.get("/readyz", health.readyz), *self.routes])
         if metrics is not None:
             app[telemetry.METRICS] = metrics
+            app[telemetry.REGISTRY] = self.registry
             app.add_routes([web.get("/metrics", telemetry.metrics_handler)])
         return app
 
@@ -266,7 +286,7 @@ async def _work(service: Service, state: health.Health, stop: asyncio.Event) -> 
     worker = service.worker(client)
     parts = [
         asyncio.create_task(part(service.connection), name=getattr(part, "__qualname__", repr(part)))
-        for part in service.background
+        for part in (service.sampling, *service.background)
     ]
     running = asyncio.create_task(worker.run())
     asked = asyncio.create_task(stop.wait())

@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from temporalio.runtime import (
     LogForwardingConfig,
     LoggingConfig,
@@ -15,6 +15,8 @@ from temporalio.runtime import (
     TelemetryConfig,
     TelemetryFilter,
 )
+
+from chassis.metrics import ServiceCollector
 
 BUCKETS_SECONDS: dict[str, list[float]] = {
     name: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
@@ -32,6 +34,8 @@ BUCKETS_SECONDS: dict[str, list[float]] = {
 """The SDK's own buckets begin at 50 to 100 ms, which is slower than most of what is measured."""
 
 METRICS: web.AppKey["Metrics"] = web.AppKey("metrics")
+REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry")
+"""The service's own metrics."""
 
 
 class Metrics:
@@ -41,8 +45,9 @@ class Metrics:
         """Start the SDK's runtime.
 
         Args:
-            service: Value of the ``service`` label on every series of the SDK.
+            service: Value of the ``service`` label on every series.
         """
+        self._service = service
         # The SDK takes no port 0, so a free one is looked for; another process may take it in between.
         for attempt in range(5):
             address = f"127.0.0.1:{_free_port()}"
@@ -55,8 +60,11 @@ class Metrics:
                 self._url = f"http://{address}/metrics"
                 break
 
-    async def text(self) -> bytes:
+    async def text(self, registry: CollectorRegistry) -> bytes:
         """All metrics of this process in Prometheus' text format.
+
+        Args:
+            registry: With the service's own.
 
         Raises:
             aiohttp.ClientError: If the SDK's endpoint does not answer.
@@ -65,7 +73,9 @@ class Metrics:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self._url) as response:
             response.raise_for_status()
             sdk = await response.read()
-        return sdk + (b"" if sdk.endswith(b"\n") or not sdk else b"\n") + generate_latest()
+        # Only asked to collect, which is all that our collector can.
+        own = generate_latest(ServiceCollector(self._service, registry))
+        return sdk + (b"" if sdk.endswith(b"\n") or not sdk else b"\n") + own
 
 
 def _config(service: str, address: str) -> TelemetryConfig:
@@ -96,4 +106,5 @@ def _free_port() -> int:
 async def metrics_handler(request: web.Request) -> web.Response:
     """``GET /metrics``."""
     headers: dict[str, Any] = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
-    return web.Response(body=await request.app[METRICS].text(), headers=headers)
+    text = await request.app[METRICS].text(request.app[REGISTRY])
+    return web.Response(body=text, headers=headers)

@@ -18,6 +18,8 @@ FAST = (
     # And each timer, and each retry, for a second one.
     "history.timerProcessorMaxPollRPS=2000",
     'history.timerProcessorMaxTimeShift="10ms"',
+    # And what it tells of a queue would be seconds old.
+    'matching.taskQueueInfoByBuildIdTTL="200ms"',
 )
 
 FreshDatabase = Callable[[str], Awaitable[Database]]
