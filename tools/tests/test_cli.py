@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from waybill.cli import app
 from waybill.stack.plan import base_environment
 
-COMMANDS = ("demo", "audit", "story", "status", "kill", "pause", "resume", "restart", "scale", "down", "watch")
+COMMANDS = ("demo", "audit", "story", "trace", "status", "kill", "pause", "resume", "restart", "scale", "down", "watch")
 GROUPS = ("import", "schedules")
 
 

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -22,13 +23,16 @@ _RENAMED = {
     "task_queue": "task_queue",
 }
 
+LAST_SPAN: ContextVar[trace.SpanContext | None] = ContextVar("last_span", default=None)
+"""The span of an activity, for what is logged in its task when it has ended. See ``chassis.lasting``."""
+
 
 def configure(service: str, level: int, *, subject: str | None = None) -> None:
     """Send everything that is logged in this process to standard error as JSON lines.
 
     Each line has ``time``, ``level``, ``logger``, ``event`` and ``service``; inside workflows and activities also
-    ``workflow_id``, ``run_id``, ``workflow``, ``activity``, ``attempt`` and ``task_queue``; where a span is current
-    ``trace_id`` and ``span_id`` in hexadecimal.
+    ``workflow_id``, ``run_id``, ``workflow``, ``activity``, ``attempt`` and ``task_queue``; where a span is current, or
+    was that of an activity which has just ended, ``trace_id`` and ``span_id`` in hexadecimal.
 
     Args:
         service: Name of this service.
@@ -40,6 +44,8 @@ def configure(service: str, level: int, *, subject: str | None = None) -> None:
     def identify(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["service"] = service
         span = trace.get_current_span().get_span_context()
+        if not span.is_valid:
+            span = LAST_SPAN.get() or span
         if span.is_valid:
             event["trace_id"] = trace.format_trace_id(span.trace_id)
             event["span_id"] = trace.format_span_id(span.span_id)

@@ -27,6 +27,7 @@ from chassis.database_metrics import DatabaseMetrics
 from chassis.entry import exit_now
 from chassis.guard import ArgumentGuard
 from chassis.http import HttpClient, reachable
+from chassis.lasting import Lasting
 from chassis.metrics import HttpMetrics
 from chassis.problems import DATABASE_AWAY, MAX_BODY, problem_middleware
 from chassis.queues import QueueMetrics
@@ -99,7 +100,7 @@ class Service:
             "max_concurrent_workflow_tasks": self.settings.workflow_slots,
             "max_cached_workflows": self.settings.cached_workflows,
             "graceful_shutdown_timeout": timedelta(seconds=self.settings.drain_seconds),
-            "interceptors": [Attach(), ArgumentGuard()],
+            "interceptors": [Attach(), Lasting(), ArgumentGuard()],
             **self.worker_options,
         }
         return Worker(

@@ -18,6 +18,7 @@ from waybill.schedules import SchedulesError
 from waybill.stack import plan, state
 from waybill.stack.ports import PortTaken
 from waybill.stack.spec import StackError
+from waybill.tracing.tree import NoTrace
 
 T = TypeVar("T")
 
@@ -42,6 +43,7 @@ KNOWN = (
     SchedulesError,
     BenchError,
     stories.NoStory,
+    NoTrace,
     OSError,
 )
 """What a command cannot do is one of these, and its text is for the person who asked."""

@@ -1,0 +1,1 @@
+"""Traces that processes kept in files: read, put together, drawn."""
