@@ -84,6 +84,8 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
         (["demo", "--ports", "temporal=x"], "is not a port"),
         (["audit", "--url", "orchestrator", "--token", "t"], "'orchestrator' is not NAME=VALUE"),
         (["audit", "--url", "orchestrator=http://127.0.0.1:9", "--token", "t"], "no URL for inventory"),
+        (["audit", "--every", "1", "--url", "orchestrator=http://127.0.0.1:9", "--token", "t"], "no URL for inventory"),
+        (["audit", "--metrics-port", "9100"], "--metrics-port is of use with --every only"),
         (["story", "A-1", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
         (["schedules", "list", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
         (["watch", "I-1", "--url", "shipping=http://127.0.0.1:9", "--token", "t"], "is not NAME=VALUE with a name of"),

@@ -16,7 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 from chassis import health
 from chassis.connection import Connection
 from chassis.database import Database
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.testing.serving import serve_app
 from inventory.books import Books, Receipt, Receiving
 from inventory.imports import ImportStore

@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from chassis.database import Database
 from chassis.progress import Progress
-from chassis.serving import Service
+from chassis.service import Service
 from inventory import contract, jobs
 from inventory.applying import Applier
 from inventory.books import Books

@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from yarl import URL
 
 from chassis.database import Database
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.testing.waiting import eventually
 from inventory import jobs
 from inventory.books import Books

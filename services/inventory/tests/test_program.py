@@ -10,7 +10,7 @@ from sqlalchemy import text
 from temporalio.testing import WorkflowEnvironment
 
 from chassis.database import Database
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.testing.ports import free_ports
 from chassis.testing.waiting import eventually
 from inventory import contract, jobs

@@ -11,7 +11,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from chassis import schedules
 from chassis.database import Database
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.testing.waiting import eventually
 from inventory import contract
 from inventory.contract import Line, ReserveRequest

@@ -13,7 +13,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
 from chassis.converter import DATA_CONVERTER
-from chassis.serving import Service
+from chassis.service import Service
 from inventory.workflows.registered import WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))

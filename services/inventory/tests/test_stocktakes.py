@@ -10,7 +10,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from temporalio.testing import WorkflowEnvironment
 
 from chassis.database import Database
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.testing.waiting import eventually
 from inventory import contract, jobs
 from inventory.books import Books, Receipt

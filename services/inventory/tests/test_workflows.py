@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from chassis import schedules
 from chassis.converter import INVALID_INPUT
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.testing.waiting import eventually
 from inventory import contract
 from inventory.activities import Expired, ExpiryBatch

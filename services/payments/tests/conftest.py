@@ -17,7 +17,7 @@ from chassis.connection import Connection
 from chassis.converter import DATA_CONVERTER
 from chassis.database import Database
 from chassis.http import HttpClient
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.testing.programs import program
 from chassis.testing.serving import serve_app
 from payments.account_activities import AccountActivities

@@ -13,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from chassis.connection import Connection
 from chassis.health import HEALTH
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.testing.serving import serve_app
 from shipping import picking
 from shipping.settings import Settings

@@ -9,6 +9,7 @@ from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
 from chassis.converter import DATA_CONVERTER
+from chassis.testing.fixtures import FAST
 from chassis.testing.programs import program
 from shipping import picking
 from shipping.workflows.pick_wave import PickWave
@@ -29,8 +30,7 @@ async def short_histories() -> AsyncIterator[WorkflowEnvironment]:
         dev_server_extra_args=[
             "--dynamic-config-value",
             "limit.historyCount.suggestContinueAsNew=30",
-            "--dynamic-config-value",
-            "history.transferProcessorMaxPollRPS=2000",
+            *(part for each in FAST for part in ("--dynamic-config-value", each)),
         ],
     )
     async with environment:
@@ -53,7 +53,7 @@ async def continued(handle: WorkflowHandle[Any, Any], floor: Floor, first: str |
 
 
 async def test_each_signal_and_update_counts_once_while_the_coordinator_continues_as_new(floor: Floor) -> None:
-    tasks = await floor.parcels(63)
+    tasks = await floor.parcels(39)
     floor.picks.before = {number: asyncio.Event() for number in (1, 2, 3)}
     handle = await floor.start(3)
     current = current_run(floor)
@@ -61,38 +61,38 @@ async def test_each_signal_and_update_counts_once_while_the_coordinator_continue
         await until(lambda: floor.holds(number))  # noqa: B023 - awaited at once
     await update(current, PickWave.pause, picking.Choice())
     floor.picks.release()
-    # The pickers rest when they hear of it. This test picks forty parcels in their stead, and says each twice.
+    # The pickers rest when they hear of it. This test picks two dozen parcels in their stead, and says each twice.
     runs = {await run_id(handle, floor)}
-    for number, task in enumerate((await floor.picks.waiting(floor.wave_id, "", 99))[:40]):
+    for number, task in enumerate((await floor.picks.waiting(floor.wave_id, "", 99))[:24]):
         done = await floor.picks.pick(picking.Pick(floor.wave_id, task, 1 + number % 3))
         report = picking.Report(1 + number % 3, 0, (done,))
         await current.signal(PickWave.report, report)
         status = await update(current, PickWave.pause, picking.Choice(1 + number % 3))
-        assert (status.paused, status.progress.total) == (True, 63)
+        assert (status.paused, status.progress.total) == (True, 39)
         await current.signal(PickWave.report, report)
         runs.add(await run_id(handle, floor))
     assert len(runs) > 1
-    await until(lambda: all_effects_are_counted(floor, 40))
+    await until(lambda: all_effects_are_counted(floor, 24))
     one = await update(current, PickWave.resume, picking.Choice(2))
     assert [picker.state == "paused" for picker in one.pickers] == [True, False, True]
     counts = await handle.result()
-    assert (counts.total, counts.picked) == (63, 63)
+    assert (counts.total, counts.picked) == (39, 39)
     assert await floor.effects() == dict.fromkeys(tasks, 1)
     status = await floor.status()
-    assert status.progress.done == 63
+    assert status.progress.done == 39
     assert tuple((picker.picker, picker.picked) for picker in status.pickers) == counts.by_picker
 
 
 async def test_nothing_is_lost_or_twice_while_all_continue_as_new_under_pauses_and_resumes(
     floor: Floor, record: Record
 ) -> None:
-    tasks = await floor.parcels(60)
+    tasks = await floor.parcels(30)
     # One parcel is held back, so that the wave is not over before the stream of updates is.
-    floor.picks.task_gates = {tasks[30]: asyncio.Event()}
+    floor.picks.task_gates = {tasks[15]: asyncio.Event()}
     handle = await floor.start(3)
     current = current_run(floor)
     runs = set()
-    for number in range(25):
+    for number in range(15):
         for change, choice in (
             (PickWave.pause, picking.Choice(1 + number % 3)),
             (PickWave.pause, picking.Choice()),
@@ -103,11 +103,11 @@ async def test_nothing_is_lost_or_twice_while_all_continue_as_new_under_pauses_a
         runs.add(await run_id(handle, floor))
     floor.picks.release()
     counts = await handle.result()
-    assert (counts.total, counts.picked, counts.skipped) == (60, 60, 0)
+    assert (counts.total, counts.picked, counts.skipped) == (30, 30, 0)
     assert await floor.effects() == dict.fromkeys(tasks, 1)
     assert len(runs) > 1
     status = await floor.status()
-    assert status.progress.done == sum(picker.picked for picker in status.pickers) == 60
+    assert status.progress.done == sum(picker.picked for picker in status.pickers) == 30
     for number in (1, 2, 3):
         await floor.picker(number).result()
     first = floor.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
@@ -129,20 +129,20 @@ async def test_a_picker_that_is_killed_after_the_coordinator_continued_as_new_is
     floor: Floor, record: Record
 ) -> None:
     """The run that started it is over, and no word of a child's end reaches the next one."""
-    tasks = await floor.parcels(60)
+    tasks = await floor.parcels(30)
     handle = await floor.start(3, lease_seconds=2)
     await until(lambda: continued(handle, floor, handle.first_execution_run_id))
     floor.picks.before[1] = asyncio.Event()
     await until(lambda: floor.holds(1))
     await floor.picker(1).terminate()
     counts = await handle.result()
-    assert counts.picked == 60
+    assert counts.picked == 30
     assert await floor.effects() == dict.fromkeys(tasks, 1)
     assert (await floor.status()).pickers[0].state == "lost"
 
 
 async def test_all_pickers_killed_after_the_coordinator_continued_as_new_are_started_again(floor: Floor) -> None:
-    tasks = await floor.parcels(60)
+    tasks = await floor.parcels(30)
     handle = await floor.start(2, lease_seconds=2)
     await until(lambda: continued(handle, floor, handle.first_execution_run_id))
     floor.picks.before = {1: asyncio.Event(), 2: asyncio.Event()}
@@ -151,14 +151,14 @@ async def test_all_pickers_killed_after_the_coordinator_continued_as_new_are_sta
     for number in (1, 2):
         await floor.picker(number).terminate()
     floor.picks.release()
-    assert (await handle.result()).picked == 60
+    assert (await handle.result()).picked == 30
     assert await floor.effects() == dict.fromkeys(tasks, 1)
 
 
 async def test_a_picker_goes_on_in_its_next_run_where_it_left_off(floor: Floor, record: Record) -> None:
-    tasks = await floor.parcels(40)
+    tasks = await floor.parcels(20)
     handle = await floor.start(1)
-    assert (await handle.result()).picked == 40
+    assert (await handle.result()).picked == 20
     await floor.picker(1).result()
     # Not one was tried twice: what is done goes from run to run.
     assert floor.picks.attempts == dict.fromkeys(tasks, 1)
@@ -171,9 +171,9 @@ async def test_a_worker_that_is_stopped_while_runs_follow_each_other_changes_no_
     client = short_histories.client
     picks = HeldPicks(world)
     floor = Floor(world, client, picks)
-    tasks = await floor.parcels(40)
+    tasks = await floor.parcels(20)
     handle = None
-    for stop in (5, 15, 30):
+    for stop in (3, 7, 13):
 
         async def so_many_picked() -> bool:
             return sum((await floor.effects()).values()) >= stop  # noqa: B023 - awaited at once
@@ -184,5 +184,5 @@ async def test_a_worker_that_is_stopped_while_runs_follow_each_other_changes_no_
     assert handle is not None
     async with worker(client, picks, world):
         counts = await handle.result()
-    assert counts.picked == 40
+    assert counts.picked == 20
     assert await floor.effects() == dict.fromkeys(tasks, 1)

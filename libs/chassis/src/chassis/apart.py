@@ -45,9 +45,9 @@ class Attach(temporalio.worker.Interceptor):
 class _Detaching(WorkflowInboundInterceptor):
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002 - the base class's form
         if HEADER in input.headers and _is_apart(input.type):
-            carrier = PayloadConverter.default.from_payload(input.headers[HEADER])
+            fields = PayloadConverter.default.from_payload(input.headers[HEADER])
             input.headers = {name: value for name, value in input.headers.items() if name != HEADER}
-            context = TraceContextTextMapPropagator().extract(carrier)
+            context = TraceContextTextMapPropagator().extract(fields)
             _STARTED_BY.set(trace.get_current_span(context).get_span_context())
         return await super().execute_workflow(input)
 

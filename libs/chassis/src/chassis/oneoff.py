@@ -9,7 +9,7 @@ from temporalio.service import RPCError
 from chassis.schedules import apply
 
 if TYPE_CHECKING:
-    from chassis.serving import Service
+    from chassis.service import Service
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ _NAME = "traceparent"
 
 def current() -> str | None:
     """The current span as a text to write down; None where nothing is traced."""
-    carrier: dict[str, str] = {}
-    _FORM.inject(carrier)
-    return carrier.get(_NAME)
+    fields: dict[str, str] = {}
+    _FORM.inject(fields)
+    return fields.get(_NAME)
 
 
 def written(traceparent: str | None) -> trace.SpanContext | None:

@@ -9,7 +9,6 @@ import logging
 import os
 import socket
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -215,7 +214,7 @@ class BoundedProcessor(BatchSpanProcessor):
         self._limit = int(os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE) or DEFAULT_QUEUE)
         self._counting = _CountingExporter(exporter, tally)
         self._given = 0
-        self._ended: OrderedDict[int, None] = OrderedDict()
+        self._ended: dict[int, None] = {}
         self._tally = tally
         super().__init__(self._counting, max_queue_size=self._limit)
 
@@ -247,7 +246,7 @@ class BoundedProcessor(BatchSpanProcessor):
             return True
         self._ended[span_id] = None
         if len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)
+            del self._ended[next(iter(self._ended))]
         return False
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.connection import Connection
-from chassis.serving import Background
+from chassis.service import Background
 from inventory import api, reconciliations_api
 from inventory.books import Books
 from inventory.counting import CountingStore

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from chassis.connection import Connection
 from chassis.database import Database
-from chassis.serving import Service
+from chassis.service import Service
 from inventory import contract
 from inventory.beating import BEAT_SECONDS
 from inventory.effects import effects

@@ -2,7 +2,7 @@
 
 from chassis.connection import Connection
 from chassis.database import Database
-from chassis.serving import Service
+from chassis.service import Service
 from orchestrator import contract
 from orchestrator.importing import Importing
 from orchestrator.metrics import QUEUES, OrchestratorMetrics

@@ -195,7 +195,8 @@ class Board:
     def status(self, hand: Hand) -> PickerStatus:
         """One line of the status."""
         if hand.lost:
-            state = "lost" if hand.starts else "idle"
+            not_begun = "paused" if hand.paused else "idle"
+            state = "lost" if hand.starts else not_begun
         elif hand.silent:
             state = "silent"
         elif hand.paused:

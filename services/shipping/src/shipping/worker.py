@@ -3,7 +3,7 @@
 from chassis.connection import Connection
 from chassis.database import Database
 from chassis.http import HttpClient
-from chassis.serving import Service
+from chassis.service import Service
 from shipping import contract, metrics, pick_activities, pick_api, picks, relay, reports
 from shipping.activities import Activities, Terms
 from shipping.api import Api

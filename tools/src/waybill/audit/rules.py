@@ -31,13 +31,17 @@ APPROVAL_PATIENCE = timedelta(hours=25)
 """As much for one that waits for an approver: they have 24 hours."""
 
 
+RULES = ("order", "stock", "payment", "shipment", "effects", "message", "account", "stuck")
+"""What an order, a shelf or an account can be at odds with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """Something that must not be."""
 
     order_id: str
     rule: str
-    """One word: order, stock, payment, shipment, effects, message, account, or stuck."""
+    """One of ``RULES``."""
     text: str
 
     def __str__(self) -> str:

@@ -67,9 +67,14 @@ def find(directory: Path) -> state.StackState:
         fail(str(error))
 
 
+def complain(said: str) -> None:
+    """Say what could not be done."""
+    typer.echo(f"waybill: {said}", err=True)
+
+
 def fail(said: str) -> NoReturn:
     """End the command: it could not do what it was to."""
-    typer.echo(f"waybill: {said}", err=True)
+    complain(said)
     raise typer.Exit(CANNOT)
 
 

@@ -10,10 +10,11 @@ from temporalio.client import Client
 
 from waybill import story as stories
 from waybill.audit.reading import KEEPERS, Reader
+from waybill.audit.repeating import repeat
 from waybill.audit.rules import STUCK_AFTER
 from waybill.audit.run import Report
 from waybill.audit.run import audit as run_audit
-from waybill.cli.common import VIOLATED, Directory, Token, find, parse_pairs, run, screen
+from waybill.cli.common import VIOLATED, Directory, Token, complain, fail, find, parse_pairs, run, screen
 from waybill.stack import plan, state
 
 app = typer.Typer()
@@ -28,6 +29,14 @@ def audit(
     stuck_after: Annotated[
         float, typer.Option(min=1, help="Seconds after which an order that does not move is a violation.")
     ] = STUCK_AFTER.total_seconds(),
+    every: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Audit so many seconds after the last one again, until SIGTERM."),
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="With --every: serve what was found on /metrics.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="With --metrics-port: address to bind.")] = "127.0.0.1",
     url: Annotated[
         list[str] | None,
         typer.Option(help=f"NAME=URL of a service, for a deployment that is no stack of ours: {', '.join(KEEPERS)}."),
@@ -35,30 +44,46 @@ def audit(
     token: Token = "",
     directory: Directory = state.DEFAULT_DIRECTORY,
 ) -> None:
-    """Ask every service for its books, and check that they fit together. Exits with 1 if they do not."""
+    """Ask every service for its books, and check that they fit together. Exits with 1 if they do not.
+
+    With --every it exits with 0 when it is told to stop, whatever it found.
+    """
+    if metrics_port is not None and every is None:
+        fail("--metrics-port is of use with --every only")
     stated = parse_pairs(url or [], KEEPERS)
     urls, operator_token = stated, token
     if not stated or not token:
         running = find(directory)
         urls, operator_token = {**running.urls, **stated}, token or running.operator_token
 
-    async def ask() -> Report:
+    async def work() -> Report | None:
         async with aiohttp.ClientSession() as session:
-            return await run_audit(
-                Reader(session, urls, operator_token),
-                wait_seconds=timeout if wait else None,
-                stuck_after=timedelta(seconds=stuck_after),
-            )
+            reader = Reader(session, urls, operator_token)
 
-    report = run(ask())
-    if as_json:
-        screen.say(json.dumps(report.as_json(), indent=2))
-    else:
+            async def ask() -> Report:
+                return await run_audit(
+                    reader, wait_seconds=timeout if wait else None, stuck_after=timedelta(seconds=stuck_after)
+                )
+
+            if every is None:
+                return await ask()
+            address = None if metrics_port is None else (metrics_host, metrics_port)
+            await repeat(ask, every_seconds=every, tell=tell, complain=complain, address=address)
+            return None
+
+    def tell(report: Report) -> None:
+        if as_json:
+            screen.say(json.dumps(report.as_json(), indent=2))
+            return
         for violation in report.violations:
             screen.say(str(violation))
         under_way = f", {report.in_flight} of them under way" if report.in_flight else ""
         screen.say(f"checked {report.checked} orders{under_way}: {len(report.violations) or 'no'} violations")
-    raise typer.Exit(VIOLATED if report.violations else 0)
+
+    report = run(work())
+    if report is not None:
+        tell(report)
+        raise typer.Exit(VIOLATED if report.violations else 0)
 
 
 @app.command()

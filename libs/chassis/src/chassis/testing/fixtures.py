@@ -39,9 +39,16 @@ async def fresh_database(postgres_server: PostgresServer) -> AsyncIterator[Fresh
     made: list[Database] = []
 
     async def make(migrations: str) -> Database:
-        database = Database(create_database(postgres_server.port, f"t_{uuid.uuid4().hex}"))
+        # Migrations run once; then a copy of what they made takes a tenth of their time.
+        if migrations not in postgres_server.templates:
+            template = f"m_{uuid.uuid4().hex}"
+            first = Database(create_database(postgres_server.port, template))
+            await first.migrate(migrations)
+            await first.close()
+            postgres_server.templates[migrations] = template
+        name = f"t_{uuid.uuid4().hex}"
+        database = Database(create_database(postgres_server.port, name, template=postgres_server.templates[migrations]))
         made.append(database)
-        await database.migrate(migrations)
         return database
 
     yield make

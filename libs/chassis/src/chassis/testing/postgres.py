@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -155,11 +155,13 @@ class PostgresServer:
 
     Attributes:
         port: On 127.0.0.1.
+        templates: Databases to copy, by the migrations that they have.
     """
 
     port: int
     directory: Path
     process: "subprocess.Popen[bytes]"
+    templates: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def start(cls, directory: Path) -> "PostgresServer":
@@ -218,13 +220,14 @@ def is_up(port: int) -> bool:
         return False
 
 
-def create_database(port: int, name: str, *, owner: str | None = None) -> str:
+def create_database(port: int, name: str, *, owner: str | None = None, template: str | None = None) -> str:
     """Make a database of its own for a service, with a role that can open no other.
 
     Args:
         port: Of the server.
         name: Of the database.
         owner: Role to make as its owner, with a new password; None leaves it the superuser's.
+        template: Database to copy; nobody may be connected to it.
 
     Returns:
         The database's URL.
@@ -235,6 +238,8 @@ def create_database(port: int, name: str, *, owner: str | None = None) -> str:
             password = secrets.token_urlsafe(18)
             role, who = sql.Identifier(owner), f"{owner}:{password}"
             server.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password)))
-        server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(owner or SUPERUSER)))
+        copied = sql.Identifier(template or "template1")
+        statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
+        server.execute(statement.format(database, sql.Identifier(owner or SUPERUSER), copied))
         server.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database))
         return f"postgresql://{who}@127.0.0.1:{port}/{name}"

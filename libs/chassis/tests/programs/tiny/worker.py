@@ -17,7 +17,7 @@ from chassis.connection import Connection
 from chassis.database import Database
 from chassis.http import HttpClient
 from chassis.schedules import ServiceSchedule
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.settings import ServiceSettings, env
 
 from .flows import Errand, Insist, Listen, Run
