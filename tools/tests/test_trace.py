@@ -130,7 +130,7 @@ def test_a_workflow_that_has_not_ended_is_seen_by_what_it_did(tmp_path: Path) ->
     assert [root.span.name for root in own.roots] == ["POST /orders"]
     assert len(own.spans) == len(list(own.nodes())) - 1
     drawn = legible(draw([Part(own, "order")], title="t", width=100))
-    assert [text for text in drawn if f"fulfil:{ORDER} (not kept)" in text and text.endswith("?")]
+    assert [text for text in drawn if f"not kept: fulfil:{ORDER}" in text and text.endswith("?")]
 
 
 def test_a_child_of_a_lost_call_has_no_service_to_guess(tmp_path: Path) -> None:

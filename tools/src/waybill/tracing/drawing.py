@@ -187,7 +187,7 @@ class _Drawing:
     def _name(self, step: Step, room: int | None = None) -> Text:
         span = step.span
         if step.missing:
-            return Text.assemble((f"{span.name} (not kept)", "italic"))
+            return Text.assemble((f"not kept: {span.name}", "italic"))
         said = span.name.replace(f":{span.service}.", ":") if self._everything else bare(span)
         name = Text.assemble((said, "bold" if step.kind == "workflow" else ""))
         notes = self._notes(step)
