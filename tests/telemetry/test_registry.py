@@ -44,7 +44,7 @@ import shipping.worker
 from chassis import database_metrics, queues, telemetry, tracing
 from chassis.connection import Connection
 from chassis.metrics import OTHER, OTHER_METHOD, UNMATCHED, ServiceCollector
-from chassis.serving import Service
+from chassis.service import Service
 from chassis.testing.waiting import eventually
 from waybill.audit.metrics import AuditMetrics
 from waybill.audit.rules import RULES, Violation

@@ -49,6 +49,7 @@ def configure(service: str, level: int, *, subject: str | None = None) -> None:
         if span.is_valid:
             event["trace_id"] = trace.format_trace_id(span.trace_id)
             event["span_id"] = trace.format_span_id(span.span_id)
+        event.pop("__temporal_error_identifier", None)  # a mark of the SDK for itself
         for key in _TAKEN:
             details = event.pop(key, None)
             if isinstance(details, Mapping):

@@ -15,9 +15,11 @@ from chassis.testing.tether import UNCHANGED
 from waybill.stack.directory import POSTGRES, SPANS
 from waybill.stack.spec import WRONG_SETTINGS
 
-SERVICES = ("orchestrator", "inventory", "payments", "shipping")
 SPACE = "service.namespace=waybill"
 COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""Who sets one of them has a collector."""
+
+SERVICES = ("orchestrator", "inventory", "payments", "shipping")
 """In the order in which they are listed. Each is ``python -m NAME``, with a database of its own."""
 
 INFRASTRUCTURE = ("postgres", "temporal", "sandbox")
