@@ -10,7 +10,7 @@ UNFINISHED = "Completing activity as failed"
 EVERYWHERE = {
     "http_server_request_duration_seconds_count",
     "db_client_operation_duration_seconds_count",
-    "db_client_connection_count",
+    "db_client_connections",
     "task_queue_backlog_tasks",
     "task_queue_backlog_age_seconds",
     "task_queue_pollers",

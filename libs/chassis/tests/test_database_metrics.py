@@ -18,7 +18,7 @@ def count(registry: CollectorRegistry, operation: str) -> float:
 
 def connections(registry: CollectorRegistry) -> tuple[float | None, ...]:
     states = ("used", "idle")
-    return tuple(registry.get_sample_value("db_client_connection_count", {"state": state}) for state in states)
+    return tuple(registry.get_sample_value("db_client_connections", {"state": state}) for state in states)
 
 
 async def some_statements(engine: AsyncEngine) -> None:

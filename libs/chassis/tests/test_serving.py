@@ -205,7 +205,7 @@ async def test_metrics_hold_the_sdks_series_and_pythons(launch: Launch) -> None:
             "temporal_num_pollers{",
             'process_cpu_seconds_total{service="tiny"}',
             'http_route="/readyz"',
-            'db_client_connection_count{service="tiny",state="used"}',
+            'db_client_connections{service="tiny",state="used"}',
             f'task_queue_pollers{{service="tiny",task_queue="{tiny.queue}",task_type="workflow"}} 1.0',
         )
         return all(series in text for series in wanted)

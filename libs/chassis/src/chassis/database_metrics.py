@@ -36,7 +36,7 @@ class DatabaseMetrics:
         for operation in (*OPERATIONS, OTHER_OPERATION):
             self._seconds.labels(operation)
         connections = Gauge(
-            "db_client_connection_count",
+            "db_client_connections",
             "Connections of the process to its database.",
             ["state"],
             registry=registry,
