@@ -27,6 +27,8 @@ from .files import ALERTS, DASHBOARDS, RECORDS, Query, Rule, load, queries
 from .prometheus import Prometheus, prometheus, required
 from .promql import selectors
 
+pytestmark = pytest.mark.timeout(420)
+"""A stack, Prometheus and the demo's day are more than one test's usual time."""
 PATIENCE = 60
 COLLECTORS = "traces_span_metrics_"
 """What only a collector makes of spans; there is none on a bare machine. These panels are not covered here."""

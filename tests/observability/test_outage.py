@@ -5,6 +5,7 @@ import uuid
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from chassis.testing.waiting import eventually
 from waybill.demo.samples import SAMPLES
@@ -13,6 +14,8 @@ from waybill.demo.shop import Shop
 from .files import RUNBOOK
 from .test_live import watching
 
+pytestmark = pytest.mark.timeout(420)
+"""A stack, Prometheus and the demo's day are more than one test's usual time."""
 FACTOR = 6
 """By which the times of the rules are shorter here. How long a queue's pollers are remembered (70 s) is not."""
 PATIENCE = 150
