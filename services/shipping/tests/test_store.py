@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from chassis import trace_context
 from shipping.contract import FINAL_STATES, DeliveryState, booking_key
 from shipping.delivery import RANK
 from shipping.store import ParcelState, ShipmentCancelled
@@ -123,6 +124,16 @@ async def test_another_carriers_report_moves_nothing(world: World) -> None:
     assert (await world.reports.sighting(row)).state is DeliveryState.BOOKED
 
 
+async def test_untold_news_names_the_trace_that_the_last_of_it_came_in(world: World) -> None:
+    order_id = new_order()
+    row = await world.booked(order_id)
+    for state, span in ((DeliveryState.PICKED_UP, "1"), (DeliveryState.DELIVERED, "2")):
+        with trace_context.continued(f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333{span}-01"):
+            await world.reports.add(report_of(row, state))
+    news = (await world.reports.untold())[order_id, 1]
+    assert news.traceparent == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01"
+
+
 async def test_untold_news_is_that_of_our_parcels_until_it_is_told(world: World) -> None:
     order_id = new_order()
     row = await world.booked(order_id)
@@ -131,10 +142,10 @@ async def test_untold_news_is_that_of_our_parcels_until_it_is_told(world: World)
     untold = await world.reports.untold()
     assert list(untold) == [(order_id, 1)]
     await world.reports.add(report_of(row, DeliveryState.DELIVERED))
-    await world.reports.mark_told(order_id, 1, untold[order_id, 1])
+    await world.reports.mark_told(order_id, 1, untold[order_id, 1].seq)
     later = await world.reports.untold()
-    assert later[order_id, 1] > untold[order_id, 1]
-    await world.reports.mark_told(order_id, 1, later[order_id, 1])
+    assert later[order_id, 1].seq > untold[order_id, 1].seq
+    await world.reports.mark_told(order_id, 1, later[order_id, 1].seq)
     assert await world.reports.untold() == {}
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError, RPCStatusCode
 
+from chassis import trace_context
 from chassis.connection import Connection, TemporalUnavailable, is_away
 from shipping import contract
 from shipping.reports import Reports
@@ -67,10 +68,11 @@ class Relay:
         """
         done = 0
         untold = await self._reports.untold()
-        for (order_id, parcel), seq in untold.items():
+        for (order_id, parcel), news in untold.items():
             handle = connection.client.get_workflow_handle(contract.track_id(order_id, parcel))
             try:
-                await handle.signal(contract.LOOK_AGAIN, rpc_timeout=timedelta(seconds=SIGNAL_SECONDS))
+                with trace_context.continued(news.traceparent):
+                    await handle.signal(contract.LOOK_AGAIN, rpc_timeout=timedelta(seconds=SIGNAL_SECONDS))
             except RPCError as error:
                 if is_away(error):
                     raise
@@ -78,7 +80,7 @@ class Relay:
                     # It stays untold and is tried again; the other parcels need not wait for it.
                     logger.exception("%s cannot be told", handle.id, extra={"order_id": order_id})
                     continue
-            await self._reports.mark_told(order_id, parcel, seq)
+            await self._reports.mark_told(order_id, parcel, news.seq)
             done += 1
         return done
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, and_, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chassis import trace_context
 from shipping import metrics
 from shipping.contract import FINAL_STATES, DeliveryState
 from shipping.delivery import Event, Sighting, fold
@@ -45,6 +46,15 @@ class Silence:
     detail: str
     promised_at: datetime | None = None
     """The promise that passed, if that is why the carrier was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """The last event of a parcel of which its workflow was not told."""
+
+    seq: int
+    traceparent: str | None
+    """Of the request that it came in."""
 
 
 class Reports:
@@ -122,22 +132,24 @@ class Reports:
                 stored.append(lost)
             return (await self._sightings(connection, [parcel]))[parcel.key]
 
-    async def untold(self, limit: int = 200) -> dict[tuple[str, int], int]:
+    async def untold(self, limit: int = 200) -> dict[tuple[str, int], Untold]:
         """Parcels of whose news their tracking workflow was not told.
 
         Returns:
             By order and number of the parcel, the last of its untold events.
         """
         last = func.max(carrier_events.c.seq)
+        newest_first = aggregate_order_by(carrier_events.c.traceparent, carrier_events.c.seq.desc())
+        came_in = func.array_agg(newest_first, type_=ARRAY(Text))[1]
         query = (
-            select(parcels.c.order_id, parcels.c.parcel, last)
+            select(parcels.c.order_id, parcels.c.parcel, last, came_in)
             .join(carrier_events, and_(carrier_events.c.key == parcels.c.key, ~carrier_events.c.told))
             .group_by(parcels.c.order_id, parcels.c.parcel)
             .order_by(last)
             .limit(limit)
         )
         async with self._engine.connect() as connection:
-            return {(row[0], row[1]): row[2] for row in await connection.execute(query)}
+            return {(row[0], row[1]): Untold(row[2], row[3]) for row in await connection.execute(query)}
 
     async def mark_told(self, order_id: str, parcel: int, seq: int) -> None:
         """Note that a parcel's workflow was told to look, or is not there and will look when it starts.
@@ -200,6 +212,7 @@ class Reports:
                 at=report.at,
                 expected_at=report.expected_at,
                 told=told,
+                traceparent=trace_context.current(),
             )
             .on_conflict_do_nothing()
             .returning(carrier_events.c.seq)

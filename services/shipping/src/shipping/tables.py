@@ -109,6 +109,8 @@ carrier_events = Table(
     Column("received_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     # Whether the workflow that tracks the parcel was told to look, or needs no telling.
     Column("told", Boolean, nullable=False, server_default=text("false")),
+    # Of the request that it came in: what follows from it is part of its trace.
+    Column("traceparent", Text),
     UniqueConstraint("carrier", "event_id"),
     CheckConstraint(
         "state IN ('booked', 'picked_up', 'in_transit', 'delivered', 'returned', 'lost')",
