@@ -117,7 +117,7 @@ def primed(counter: Counter, *values: Iterable[str]) -> Counter:
 
     Args:
         counter: With labels.
-        values: All of each label, in their order; every combination is made.
+        values: All of each label, one label after the other; every combination is made.
     """
     for labels in product(*values):
         counter.labels(*labels)
