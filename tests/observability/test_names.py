@@ -15,7 +15,7 @@ OTHERS = {
     "traces_span_metrics_duration_seconds": "the collector's span_metrics",
 }
 SERVER = 'job="temporal"'
-"""In a selector of the Temporal server's own metrics, which are no part of our registry. A live server is asked for them."""
+"""In a selector of the Temporal server's metrics, which are not in our registry: a live server is asked for them."""
 SERVER_TOO = {
     "temporal_worker_task_slots_available",
     "temporal_worker_task_slots_used",
