@@ -22,7 +22,7 @@ SETTLE_SECONDS = 60
 """For the last scrapes, and the rules that rest on them."""
 
 SPAN_METRICS = "traces_span_metrics_"
-NEEDS_A_COLLECTOR = {"Spans by service", "Requests between programs (95 %)"}
+NEEDS_A_COLLECTOR = {"Spans by service", "Outgoing calls (95 %)"}
 """Panels that the collector's span_metrics fills. It is no program of PyPI or Debian, so that no test can start it."""
 
 RARE = {
