@@ -67,7 +67,7 @@ class Prometheus:
         Raises:
             ValueError: If it refuses: with its reason.
         """
-        async with self.session.get(f"{self.url}/api/v1/{path}", params=parameters) as got:
+        async with self.session.post(f"{self.url}/api/v1/{path}", data=parameters) as got:
             answer = json.loads(await got.text())
         if answer["status"] != "success":
             raise ValueError(f"{answer.get('error')}: {parameters}")
