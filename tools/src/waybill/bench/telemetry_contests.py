@@ -24,7 +24,7 @@ from waybill.stack.plan import SERVICES
 
 COST, WORKERS = "telemetry_cost", "telemetry_cost_services"
 FAULTS = ("telemetry_collector_absent", "telemetry_collector_slow", "telemetry_collector_500")
-ORDERS = 60
+ORDERS = 40
 AT_ONCE = 4
 WARM_UP = 12
 SERIAL = 12
@@ -32,7 +32,8 @@ SERIAL = 12
 UNITS = 2
 """Of each order."""
 STOCK = 100_000
-SCRAPE_SECONDS = 5
+SCRAPE_SECONDS = 15
+"""As the scrape configuration says."""
 SLOW_SECONDS = 60
 """Longer than an exporter waits."""
 LOOK_SECONDS = 0.02
@@ -162,7 +163,7 @@ async def _side(folder: Path, env: dict[str, dict[str, str]], session: aiohttp.C
 
 @asynccontextmanager
 async def _scraped(session: aiohttp.ClientSession, stack_urls: Sequence[str]) -> AsyncIterator[None]:
-    """Ask for all metrics as often as Prometheus does."""
+    """Ask for all metrics as often as Prometheus does, and throw the answer away."""
 
     async def scrape() -> None:
         while True:
