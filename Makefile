@@ -29,8 +29,8 @@ setup: .venv/.synced ## Install everything into .venv (done by the other command
 demo: setup ## Everything on this machine, with sample orders. ONCE=1 ends by itself; KEEP=1 begins with the last state.
 	$(RUN)/waybill demo $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(filter-out 0 no,$(KEEP)),--keep) $(ARGS)
 
-# Most of the time the tests wait for something, so three at a time cost two cores little more than one.
-JOBS ?= 3
+# Most of the time the tests wait for something, so two at a time cost little more than one.
+JOBS ?= 2
 test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it; JOBS=0 runs one at a time.
 	$(RUN)/pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
 
