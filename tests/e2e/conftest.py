@@ -26,7 +26,7 @@ ENV = {
 ASK_SECONDS = 15
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     directory: Path = tmp_path_factory.mktemp("stack")
     async with Stack(directory, env=ENV) as running:
@@ -37,7 +37,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         assert not report.violations, "\n".join(str(violation) for violation in report.violations)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     # A connection that is kept over the restart of its server fails the next request.
     connector = aiohttp.TCPConnector(force_close=True)
@@ -45,7 +45,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def client(stack: Stack) -> Client:
     return await Client.connect(stack.urls["temporal"], namespace=NAMESPACE, identity="customer@e2e")
 

@@ -121,6 +121,7 @@ async def load(world: World, sku: str, seconds_between: float) -> AsyncIterator[
         await placing
 
 
+@pytest.mark.timeout(400)  # orders come in for as long as four restarts take
 async def test_sigterm_of_each_service_under_load_loses_nothing_and_repeats_nothing(world: World) -> None:
     # Slow enough for each moment to find requests under way.
     await world.faults(**{name: {"latency_seconds": 0.2} for name in ("gateway", "budget", "mailbox")})

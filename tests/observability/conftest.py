@@ -46,7 +46,7 @@ class Site:
     targets: dict[str, str]
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     required("prometheus")
     directory: Path = tmp_path_factory.mktemp("stack")
@@ -73,7 +73,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
                 await audit.wait()
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def watching(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
     """A Prometheus with the committed rules that has watched the demo's orders and jobs from the first to the last."""
     async with prometheus(tmp_path_factory.mktemp("prometheus"), site.targets) as running:

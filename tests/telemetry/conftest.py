@@ -49,7 +49,7 @@ class Run:
     declined: str
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=ASK_SECONDS)) as opened:
@@ -62,7 +62,7 @@ async def watched(stack: Stack, session: aiohttp.ClientSession) -> Watched:
     return Watched(stack, client, session)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def run(tmp_path_factory: pytest.TempPathFactory, session: aiohttp.ClientSession) -> AsyncIterator[Run]:
     """One run of orders for all tests."""
     directory: Path = tmp_path_factory.mktemp("stack")

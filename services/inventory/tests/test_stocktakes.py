@@ -352,7 +352,7 @@ async def test_no_join_and_no_count_is_lost_while_a_stocktake_continues_as_new(
     record: Record,
 ) -> None:
     skus = [await stocked(**{warehouse: 5}) for _ in range(20)]
-    first = await begin(client, warehouse, lease_seconds=1, renew_after=1)
+    first = await begin(client, warehouse, lease_seconds=6, renew_after=1)
     key = await until_closed(database, warehouse)
     child = client.get_workflow_handle(jobs.stocktake_workflow_id(warehouse))
     begun = (await child.describe()).run_id
