@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from waybill.bench.harness import Contest, Figure, Group
-from waybill.demo.day import FINISHED
+from waybill.bench.orders import LOOK_SECONDS, UNITS, order
 from waybill.demo.samples import SAMPLES
 from waybill.demo.shop import Shop
 from waybill.imports import Imports
@@ -30,9 +29,6 @@ SLOTS = 5
 CUSTOMERS = 5
 """Orders of customers, one a second, whether or not the ones before have ended; the slowest counts."""
 WARM_UP = 3
-UNITS = 2
-"""Of each order."""
-LOOK_SECONDS = 0.05
 LOWEST, NONE = 5, 1
 """Priority of imported orders: below the customers', or theirs."""
 NAMES = ("interactive_during_import", "interactive_vs_idle")
@@ -75,12 +71,12 @@ def _worst(folder: Path, priority: int | None) -> Figure:
             await shop.stock_up(run)
             await shop.stock("TEA-250", "north", UNITS * (IMPORTED + CUSTOMERS + WARM_UP), f"{run}-more")
             for number in range(WARM_UP):
-                await _order(shop, f"{run}-warm-{number}")
+                await order(shop, f"{run}-warm-{number}")
             if priority is not None:
                 await stack.stop("inventory")
                 await _import(stack, Imports(session, stack.urls, stack.operator_token), folder, run)
                 await stack.start("inventory")
-            orders = (_order(shop, f"{run}-customer-{number}", after=number) for number in range(CUSTOMERS))
+            orders = (order(shop, f"{run}-customer-{number}", after=number) for number in range(CUSTOMERS))
             seconds = await asyncio.gather(*orders)
             stack.hurry()  # what is still under way is of no interest
             return max(seconds)
@@ -111,17 +107,3 @@ async def _import(stack: Stack, imports: Imports, folder: Path, run: str) -> Non
 def _small(service: str) -> dict[str, str]:
     """Settings of a pool that takes on little at a time."""
     return {f"{service.upper()}_{kind}_SLOTS": str(SLOTS) for kind in ("WORKFLOW", "ACTIVITY")}
-
-
-async def _order(shop: Shop, order_id: str, after: float = 0) -> float:
-    """Place an order, after some seconds. Returns the seconds until it had ended, fulfilled."""
-    await asyncio.sleep(after)
-    began = time.perf_counter()
-    await shop.place(SAMPLES[0].body(order_id))
-    while True:
-        document = await shop.order(order_id)
-        if document is not None and document["status"] in FINISHED:
-            if document["status"] != "fulfilled":
-                raise RuntimeError(f"{order_id} ended as {document['status']}: {document['reason']}")
-            return time.perf_counter() - began
-        await asyncio.sleep(LOOK_SECONDS)

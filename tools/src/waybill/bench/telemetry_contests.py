@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import statistics
-import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,8 +15,7 @@ from aiohttp import web
 
 from chassis.testing.ports import free_ports
 from waybill.bench.harness import Contest, Figure, Group
-from waybill.demo.day import FINISHED
-from waybill.demo.samples import SAMPLES
+from waybill.bench.orders import order
 from waybill.demo.shop import Shop
 from waybill.stack import Stack
 from waybill.stack.plan import SERVICES
@@ -29,14 +27,11 @@ AT_ONCE = 4
 WARM_UP = 12
 SERIAL = 12
 """Orders one after the other, for the time that one takes."""
-UNITS = 2
-"""Of each order."""
 STOCK = 100_000
 SCRAPE_SECONDS = 15
 """As the scrape configuration says."""
 SLOW_SECONDS = 60
 """Longer than an exporter waits."""
-LOOK_SECONDS = 0.02
 PROCESSES = (*SERVICES, "sandbox")
 
 
@@ -102,14 +97,14 @@ class Side:
 
         async def one() -> None:
             async with slots:
-                await self._order()
+                await order(self._shop, uuid.uuid4().hex)
 
         await asyncio.gather(*(one() for _ in range(ORDERS)))
         return (self._cpu(names) - before) / ORDERS
 
     async def seconds_of_an_order(self) -> float:
         """How long an order takes that is alone: the median of some."""
-        return statistics.median([await self._order() for _ in range(SERIAL)])
+        return statistics.median([await order(self._shop, uuid.uuid4().hex) for _ in range(SERIAL)])
 
     async def warm_up(self) -> None:
         """Fill pools and caches."""
@@ -117,24 +112,11 @@ class Side:
         await self._shop.stock_up(run)
         await self._shop.stock("TEA-250", "north", STOCK, f"{run}-more")
         for _ in range(WARM_UP):
-            await self._order()
+            await order(self._shop, uuid.uuid4().hex)
 
     def _cpu(self, names: Sequence[str]) -> float:
         times = [psutil.Process(self._stack.pids[name]).cpu_times() for name in names]
         return float(sum(each.user + each.system for each in times))
-
-    async def _order(self) -> float:
-        """Place an order. Returns the seconds until it had ended, fulfilled."""
-        order_id = uuid.uuid4().hex
-        began = time.perf_counter()
-        await self._shop.place(SAMPLES[0].body(order_id))
-        while True:
-            document = await self._shop.order(order_id)
-            if document is not None and document["status"] in FINISHED:
-                if document["status"] != "fulfilled":
-                    raise RuntimeError(f"{order_id} ended as {document['status']}: {document['reason']}")
-                return time.perf_counter() - began
-            await asyncio.sleep(LOOK_SECONDS)
 
 
 def _off() -> dict[str, dict[str, str]]:
