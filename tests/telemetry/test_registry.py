@@ -42,8 +42,9 @@ import shipping.picking
 import shipping.settings
 import shipping.worker
 from chassis import database_metrics, queues, telemetry, tracing
+from chassis.access import UNMATCHED
 from chassis.connection import Connection
-from chassis.metrics import OTHER, OTHER_METHOD, UNMATCHED, ServiceCollector
+from chassis.metrics import OTHER, OTHER_METHOD, ServiceCollector
 from chassis.service import Service
 from chassis.testing.waiting import eventually
 from waybill.audit.metrics import AuditMetrics

@@ -14,6 +14,15 @@ logger = logging.getLogger("access")
 CLIENT_GONE = 499
 """Status of a request whose client did not wait for the answer, as proxies write it."""
 
+UNMATCHED = "unmatched"
+"""Route of a request for which there is none: its path could be anything."""
+
+
+def route_of(request: web.Request) -> str:
+    """The template of the route that answers a request, of which there are only so many."""
+    resource = request.match_info.route.resource
+    return UNMATCHED if resource is None else resource.canonical
+
 
 @web.middleware
 async def access_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -35,10 +44,9 @@ async def access_middleware(request: web.Request, handler: Handler) -> web.Strea
         status = response.status
         return response
     finally:
-        resource = request.match_info.route.resource
         fields = {
             "method": request.method,
-            "route": "unmatched" if resource is None else resource.canonical,
+            "route": route_of(request),
             "path": request.path,
             "status": status,
             "seconds": round(time.perf_counter() - began, 6),

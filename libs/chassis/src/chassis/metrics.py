@@ -17,12 +17,11 @@ from prometheus_client import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from chassis.access import route_of
 from chassis.problems import Handler
 
 HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-UNMATCHED = "unmatched"
-"""Route of a request for which there is none: its path could be anything."""
 OTHER_METHOD = "_OTHER"
 """As OpenTelemetry calls a method that HTTP does not know: a client can make up as many as it likes."""
 OTHER = "other"
@@ -107,9 +106,7 @@ class HttpMetrics:
 
     def _observe(self, request: web.Request, status: int, begun: float) -> None:
         method = request.method if request.method in hdrs.METH_ALL else OTHER_METHOD
-        resource = request.match_info.route.resource
-        route = UNMATCHED if resource is None else resource.canonical
-        self._seconds.labels(method, route, str(status)).observe(time.perf_counter() - begun)
+        self._seconds.labels(method, route_of(request), str(status)).observe(time.perf_counter() - begun)
 
 
 def primed(counter: Counter, *values: Iterable[str]) -> Counter:
