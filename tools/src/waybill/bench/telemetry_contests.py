@@ -24,6 +24,8 @@ COST, WORKERS = "telemetry_cost", "telemetry_cost_services"
 FAULTS = ("telemetry_collector_absent", "telemetry_collector_slow", "telemetry_collector_500")
 ORDERS = 40
 AT_ONCE = 4
+CUSTOMER_SECONDS = 1.0
+"""How often a customer looks at an order, where its CPU counts. Who looks often pays for the looks, not for the order."""
 WARM_UP = 12
 SERIAL = 12
 """Orders one after the other, for the time that one takes."""
@@ -97,7 +99,7 @@ class Side:
 
         async def one() -> None:
             async with slots:
-                await order(self._shop, uuid.uuid4().hex)
+                await order(self._shop, uuid.uuid4().hex, look_seconds=CUSTOMER_SECONDS)
 
         await asyncio.gather(*(one() for _ in range(ORDERS)))
         return (self._cpu(names) - before) / ORDERS
