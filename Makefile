@@ -6,6 +6,7 @@ UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 RUN := .venv/bin
 SERVICES := orchestrator inventory payments shipping
+IMAGES := $(SERVICES:%=services/%) sandbox tools
 CALLEES := inventory payments shipping
 export UV_PYTHON_DOWNLOADS := never
 
@@ -43,9 +44,9 @@ check: setup ## Formatting, lint, types, import boundaries, locks.
 	$(RUN)/mypy
 	$(RUN)/lint-imports --no-cache
 	$(UV) lock --check --quiet
-	@for service in $(SERVICES); do \
-	  $(UV) $(EXPORT) --package waybill-$$service | diff -u services/$$service/requirements.lock - \
-	  || { echo "services/$$service/requirements.lock is stale: make lock"; exit 1; }; done
+	@for image in $(IMAGES); do \
+	  $(UV) $(EXPORT) --package waybill-$$(basename $$image) | diff -u $$image/requirements.lock - \
+	  || { echo "$$image/requirements.lock is stale: make lock"; exit 1; }; done
 
 format: setup ## Format, and mend what the linter can mend.
 	$(RUN)/ruff format
@@ -56,10 +57,10 @@ contracts: ## Refresh the orchestrator's copies of the callees' contracts.
 	  cp services/$$service/src/$$service/contract.py services/orchestrator/src/orchestrator/contracts/$$service.py; done
 
 EXPORT := export --quiet --locked --no-dev --no-emit-workspace --no-header --no-annotate
-lock: .uv/.installed ## Refresh uv.lock and the services' requirements.lock.
+lock: .uv/.installed ## Refresh uv.lock and what each image is installed from.
 	$(UV) lock
-	@for service in $(SERVICES); do \
-	  $(UV) $(EXPORT) --package waybill-$$service > services/$$service/requirements.lock; done
+	@for image in $(IMAGES); do \
+	  $(UV) $(EXPORT) --package waybill-$$(basename $$image) > $$image/requirements.lock; done
 
 lift: setup ## Copy a service out of the repository, install it from wheels, run its tests there: SERVICE=inventory.
 	@test -n "$(SERVICE)" || { echo "which one? make lift SERVICE=inventory"; exit 2; }
