@@ -8,8 +8,8 @@ schemas=/etc/temporal/schema/postgresql/v12
 
 for pair in temporal:temporal temporal_visibility:visibility; do
     database=${pair%%:*}
-    # `create` takes a database that is there for made; `setup-schema` would start from nothing again, and fails.
+    # The first two leave alone what is there already.
     temporal-sql-tool --database "$database" create-database
-    temporal-sql-tool --database "$database" setup-schema --version 0.0 || echo "schema: $database is set up already"
+    temporal-sql-tool --database "$database" setup-schema --version 0.0
     temporal-sql-tool --database "$database" update-schema --schema-dir "$schemas/${pair##*:}/versioned"
 done
