@@ -142,9 +142,7 @@ def test_a_missing_file_is_named(
 ) -> None:
     monkeypatch.delenv("DEMO_OPERATOR_TOKEN")
     monkeypatch.setenv("WAYBILL_SECRETS_DIR", str(tmp_path))
-    assert refused(capsys) == [
-        f"DEMO_OPERATOR_TOKEN: is required, and there is no file {tmp_path}/demo_operator_token"
-    ]
+    assert refused(capsys) == [f"DEMO_OPERATOR_TOKEN: is required, and there is no file {tmp_path}/demo_operator_token"]
 
 
 def test_a_directory_of_secrets_that_is_none_stops_the_start(

@@ -1,7 +1,7 @@
 """``python -m chassis.healthcheck URL…``: exits with 0 if every URL answers 200, else with 1 and a line that says why.
 
-For containers, whose images have no other program that can ask. It imports the standard library only, so that a question
-every few seconds costs little.
+For containers, whose images have no other program that can ask. It imports the standard library only, so that a
+question every few seconds costs little.
 """
 
 import sys

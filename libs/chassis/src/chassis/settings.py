@@ -15,7 +15,7 @@ EXIT_WRONG_SETTINGS = 2
 """Exit code of a process whose environment is wrong. A supervisor need not try again before someone changes it."""
 
 SECRETS_DIR = "WAYBILL_SECRETS_DIR"
-"""Variable that names a directory of files, each with the value of one variable and called like it, in small letters."""
+"""Variable that names a directory of files, each called like a variable, in small letters, and with its value."""
 
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")]
 """Base URL of something spoken to over HTTP."""
@@ -111,8 +111,7 @@ def load(settings: type[SettingsT]) -> SettingsT:
     """
     directory = _secrets_directory()
     try:
-        # The argument is every settings class's, beside its fields; mypy knows of the fields.
-        return settings(_secrets_dir=directory)  # type: ignore[call-arg]
+        return settings(_secrets_dir=directory)
     except ValidationError as error:
         _refuse(settings, error, directory)
     except SettingsError as error:  # a list or table that is not JSON
