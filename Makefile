@@ -10,7 +10,7 @@ IMAGES := $(SERVICES:%=services/%) sandbox tools
 CALLEES := inventory payments shipping
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test bench check format contracts lock lift clean
+.PHONY: help setup demo up down compose-test test bench check format contracts lock lift clean
 
 help: ## This menu.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,30 @@ setup: .venv/.synced ## Install everything into .venv (done by the other command
 
 demo: setup ## Everything on this machine, with sample orders. ONCE=1 ends by itself; KEEP=1 begins with the last state.
 	$(RUN)/waybill demo $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(filter-out 0 no,$(KEEP)),--keep) $(ARGS)
+
+# What `docker compose` reads in our environment. LIGHT=1, GRAFANA=1 and WITH=temporal-postgres may stand behind `make up`.
+ifneq ($(filter-out 0 no,$(LIGHT)),)
+export COMPOSE_PROFILES := light
+export OTEL_TRACES_EXPORTER := none
+endif
+ifneq ($(filter-out 0 no,$(GRAFANA)),)
+export COMPOSE_PROFILES := grafana
+endif
+ifneq ($(WITH),)
+export COMPOSE_FILE := docker-compose.yml:deploy/compose/$(WITH).yml
+endif
+
+up: ## docker compose, with everything; waits until all is healthy. LIGHT=1, GRAFANA=1, WITH=temporal-postgres.
+	@$(PYTHON) deploy/compose/preflight.py
+	docker compose up --detach --build --wait --wait-timeout 600
+	@$(PYTHON) deploy/compose/addresses.py
+
+down: ## Stop it. VOLUMES=1 also deletes all orders, and the secrets.
+	docker compose --profile '*' down --remove-orphans $(if $(filter-out 0 no,$(VOLUMES)),--volumes)
+
+compose-test: setup ## docker compose from nothing to nothing: orders from outside, scaling, crashes, isolation, audit.
+	@$(PYTHON) deploy/compose/preflight.py
+	WAYBILL_COMPOSE_TEST=1 $(RUN)/pytest tests/compose -v --tb=short $(ARGS)
 
 # Most of the time the tests wait for something, so two at a time cost little more than one.
 JOBS ?= 2
