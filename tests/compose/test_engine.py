@@ -25,7 +25,7 @@ def has_compose() -> bool:
 
 pytestmark = pytest.mark.skipif(
     not has_compose(),
-    reason="no docker compose: install docker-compose-plugin (Docker's own) or docker-compose (Debian's), 2.26 or newer",
+    reason="no docker compose: install docker-compose-plugin (Docker's) or docker-compose (Debian's), 2.26 or newer",
 )
 every_combination = pytest.mark.parametrize(
     ("paths", "given"),
