@@ -6,10 +6,11 @@ UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 RUN := .venv/bin
 SERVICES := orchestrator inventory payments shipping
+IMAGES := $(SERVICES:%=services/%) sandbox tools
 CALLEES := inventory payments shipping
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test bench check format contracts lock lift clean
+.PHONY: help setup demo up down compose-test test bench check format contracts lock lift clean
 
 help: ## This menu.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,30 @@ setup: .venv/.synced ## Install everything into .venv (done by the other command
 demo: setup ## Everything on this machine, with sample orders. ONCE=1 ends by itself; KEEP=1 begins with the last state.
 	$(RUN)/waybill demo $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(filter-out 0 no,$(KEEP)),--keep) $(ARGS)
 
+# What `docker compose` reads in our environment. LIGHT=1, GRAFANA=1 and WITH=temporal-postgres may stand behind `make up`.
+ifneq ($(filter-out 0 no,$(LIGHT)),)
+export COMPOSE_PROFILES := light
+export OTEL_TRACES_EXPORTER := none
+endif
+ifneq ($(filter-out 0 no,$(GRAFANA)),)
+export COMPOSE_PROFILES := grafana
+endif
+ifneq ($(WITH),)
+export COMPOSE_FILE := docker-compose.yml:deploy/compose/$(WITH).yml
+endif
+
+up: ## docker compose, with everything; waits until all is healthy. LIGHT=1, GRAFANA=1, WITH=temporal-postgres.
+	@$(PYTHON) deploy/compose/preflight.py
+	docker compose up --detach --build --wait --wait-timeout 600
+	@$(PYTHON) deploy/compose/addresses.py
+
+down: ## Stop it. VOLUMES=1 also deletes all orders, and the secrets.
+	docker compose --profile '*' down --remove-orphans $(if $(filter-out 0 no,$(VOLUMES)),--volumes)
+
+compose-test: setup ## docker compose from nothing to nothing: orders from outside, scaling, crashes, isolation, audit.
+	@$(PYTHON) deploy/compose/preflight.py
+	WAYBILL_COMPOSE_TEST=1 $(RUN)/pytest tests/compose -v --tb=short $(ARGS)
+
 # Most of the time the tests wait for something, so two at a time cost little more than one.
 JOBS ?= 2
 test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it; JOBS=0 runs one at a time.
@@ -37,15 +62,21 @@ test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it
 bench: setup ## Ratios, both sides in one run: build/bench.json. ONLY='fanout_*' narrows it; PAIRS=5.
 	$(RUN)/waybill bench $(if $(ONLY),--only '$(ONLY)') $(if $(PAIRS),--pairs $(PAIRS)) $(ARGS)
 
-check: setup ## Formatting, lint, types, import boundaries, locks.
+FILES := git ls-files --cached --others --exclude-standard --
+check: setup ## Formatting, lint, types, import boundaries, locks, scripts, Dockerfiles, YAML, compose files.
 	$(RUN)/ruff format --check
 	$(RUN)/ruff check
 	$(RUN)/mypy
 	$(RUN)/lint-imports --no-cache
 	$(UV) lock --check --quiet
-	@for service in $(SERVICES); do \
-	  $(UV) $(EXPORT) --package waybill-$$service | diff -u services/$$service/requirements.lock - \
-	  || { echo "services/$$service/requirements.lock is stale: make lock"; exit 1; }; done
+	@for image in $(IMAGES); do \
+	  $(UV) $(EXPORT) --package waybill-$$(basename $$image) | diff -u $$image/requirements.lock - \
+	  || { echo "$$image/requirements.lock is stale: make lock"; exit 1; }; done
+	@PATH="$(RUN):$$PATH"; if command -v shellcheck >/dev/null; then shellcheck $$($(FILES) '*.sh' .ci/run); \
+	  else echo "scripts are not checked: install shellcheck (Debian: shellcheck)"; fi
+	$(RUN)/hadolint $$($(FILES) Dockerfile '*/Dockerfile')
+	$(RUN)/yamllint --strict $$($(FILES) '*.yml' '*.yaml')
+	$(RUN)/pytest --quiet tests/compose/test_engine.py
 
 format: setup ## Format, and mend what the linter can mend.
 	$(RUN)/ruff format
@@ -56,10 +87,10 @@ contracts: ## Refresh the orchestrator's copies of the callees' contracts.
 	  cp services/$$service/src/$$service/contract.py services/orchestrator/src/orchestrator/contracts/$$service.py; done
 
 EXPORT := export --quiet --locked --no-dev --no-emit-workspace --no-header --no-annotate
-lock: .uv/.installed ## Refresh uv.lock and the services' requirements.lock.
+lock: .uv/.installed ## Refresh uv.lock and what each image is installed from.
 	$(UV) lock
-	@for service in $(SERVICES); do \
-	  $(UV) $(EXPORT) --package waybill-$$service > services/$$service/requirements.lock; done
+	@for image in $(IMAGES); do \
+	  $(UV) $(EXPORT) --package waybill-$$(basename $$image) > $$image/requirements.lock; done
 
 lift: setup ## Copy a service out of the repository, install it from wheels, run its tests there: SERVICE=inventory.
 	@test -n "$(SERVICE)" || { echo "which one? make lift SERVICE=inventory"; exit 2; }

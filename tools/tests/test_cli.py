@@ -88,7 +88,7 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
         (["audit", "--metrics-port", "9100"], "--metrics-port is of use with --every only"),
         (["story", "A-1", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
         (["schedules", "list", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
-        (["watch", "I-1", "--url", "shipping=http://127.0.0.1:9", "--token", "t"], "is not NAME=VALUE with a name of"),
+        (["watch", "I-1", "--url", "carriers=http://127.0.0.1:9", "--token", "t"], "is not NAME=VALUE with a name of"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_one_line(

@@ -1,4 +1,5 @@
 import logging
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -123,3 +124,39 @@ def test_urls_of_databases_that_sqlalchemy_takes_are_taken(monkeypatch: pytest.M
 
     monkeypatch.setenv("DEMO_DATABASE_URL", url)
     assert make_url(load(Demo).database_url).database == "demo"
+
+
+def test_what_the_environment_leaves_open_is_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DEMO_OPERATOR_TOKEN")
+    monkeypatch.setenv("WAYBILL_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "demo_operator_token").write_text("from-a-file\n")
+    (tmp_path / "demo_database_url").write_text("postgresql://the/files")
+    (tmp_path / "of_somebody_else").write_text("is no business of ours")
+    settings = load(Demo)
+    assert settings.operator_token.get_secret_value() == "from-a-file"
+    assert settings.database_url == RIGHT["DEMO_DATABASE_URL"]  # the environment's word is the last
+
+
+def test_a_missing_file_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DEMO_OPERATOR_TOKEN")
+    monkeypatch.setenv("WAYBILL_SECRETS_DIR", str(tmp_path))
+    assert refused(capsys) == [f"DEMO_OPERATOR_TOKEN: is required, and there is no file {tmp_path}/demo_operator_token"]
+
+
+def test_a_directory_of_secrets_that_is_none_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WAYBILL_SECRETS_DIR", str(tmp_path / "nowhere"))
+    assert refused(capsys) == [f"WAYBILL_SECRETS_DIR: {tmp_path}/nowhere is no directory"]
+
+
+def test_a_secret_that_may_not_be_read_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DEMO_OPERATOR_TOKEN")
+    monkeypatch.setenv("WAYBILL_SECRETS_DIR", str(tmp_path))
+    # Root may read everything, so that a mode would not do.
+    (tmp_path / "demo_operator_token").symlink_to(tmp_path / "demo_operator_token")
+    assert refused(capsys)[-1].startswith(("WAYBILL_SECRETS_DIR", "DEMO_OPERATOR_TOKEN"))

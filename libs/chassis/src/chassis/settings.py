@@ -1,9 +1,11 @@
 """Settings from the environment, and a start that stops with one clear line for each wrong value."""
 
 import logging
+import os
 import re
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError
@@ -11,6 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 EXIT_WRONG_SETTINGS = 2
 """Exit code of a process whose environment is wrong. A supervisor need not try again before someone changes it."""
+
+SECRETS_DIR = "WAYBILL_SECRETS_DIR"
+"""Variable that names a directory of files, each called like a variable, in small letters, and with its value."""
 
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")]
 """Base URL of something spoken to over HTTP."""
@@ -93,7 +98,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def load(settings: type[SettingsT]) -> SettingsT:
-    """Read settings from the environment.
+    """Read settings from the environment, and what it leaves open from the files of ``SECRETS_DIR``, if that is set.
 
     A wrong value ends the process with ``EXIT_WRONG_SETTINGS`` after one line for each, on standard error, that names
     the variable; values are not shown, for they may be secrets.
@@ -104,24 +109,43 @@ def load(settings: type[SettingsT]) -> SettingsT:
     Returns:
         The validated settings.
     """
+    directory = _secrets_directory()
     try:
-        return settings()
+        return settings(_secrets_dir=directory)
     except ValidationError as error:
-        _refuse(settings, error)
+        _refuse(settings, error, directory)
     except SettingsError as error:  # a list or table that is not JSON
         sys.stderr.write(f"{_variable(settings, _field_in(str(error)))}: is not valid JSON\n")
         raise SystemExit(EXIT_WRONG_SETTINGS) from error
+    except OSError as error:
+        sys.stderr.write(f"{SECRETS_DIR}: {error.filename}: {error.strerror}\n")
+        raise SystemExit(EXIT_WRONG_SETTINGS) from error
 
 
-def _refuse(settings: type[BaseSettings], error: ValidationError) -> NoReturn:
+def _secrets_directory() -> Path | None:
+    named = os.environ.get(SECRETS_DIR)
+    if not named:
+        return None
+    directory = Path(named)
+    if not directory.is_dir():
+        sys.stderr.write(f"{SECRETS_DIR}: {directory} is no directory\n")
+        raise SystemExit(EXIT_WRONG_SETTINGS)
+    return directory
+
+
+def _refuse(settings: type[BaseSettings], error: ValidationError, directory: Path | None) -> NoReturn:
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         where = [str(part) for part in problem["loc"]]
         name = _variable(settings, where[0]) if where else "the settings"
         inside = "".join(f"[{part}]" for part in where[1:])
         said = " ".join(problem["msg"].removeprefix("Value error, ").split())
-        what = "is required" if problem["type"] == "missing" else said
+        what = _missing(name, directory) if problem["type"] == "missing" else said
         sys.stderr.write(f"{name}{inside}: {what}\n")
     raise SystemExit(EXIT_WRONG_SETTINGS)
+
+
+def _missing(name: str, directory: Path | None) -> str:
+    return "is required" + ("" if directory is None else f", and there is no file {directory / name.lower()}")
 
 
 def _variable(settings: type[BaseSettings], field: str) -> str:

@@ -9,6 +9,7 @@ from aiohttp import web
 from waybill.audit.books import BooksError
 from waybill.audit.metrics import AuditMetrics
 from waybill.audit.run import Report
+from waybill.serving import served
 
 
 async def repeat(
@@ -35,25 +36,17 @@ async def repeat(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner: web.AppRunner | None = None
-    if address is not None:
-        app = web.Application()
-        app.add_routes([web.get("/metrics", metrics.metrics)])
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, *address).start()
-    auditing = asyncio.create_task(_audit(ask, every_seconds, tell, complain, metrics))
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({auditing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if auditing.done():
-            auditing.result()  # raises what ended it
-    finally:
-        for task in (auditing, stopping):
-            task.cancel()
-        await asyncio.gather(auditing, stopping, return_exceptions=True)
-        if runner is not None:
-            await runner.cleanup()
+    async with served(address, [web.get("/metrics", metrics.metrics)]):
+        auditing = asyncio.create_task(_audit(ask, every_seconds, tell, complain, metrics))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({auditing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if auditing.done():
+                auditing.result()  # raises what ended it
+        finally:
+            for task in (auditing, stopping):
+                task.cancel()
+            await asyncio.gather(auditing, stopping, return_exceptions=True)
 
 
 async def _audit(

@@ -1,7 +1,9 @@
 """What all commands have in common: how they end, and how they find a running stack."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -9,6 +11,7 @@ import typer
 
 from waybill import story as stories
 from waybill.audit.books import BooksError
+from waybill.audit.reading import KEEPERS
 from waybill.bench.run import BenchError
 from waybill.demo import run as demos
 from waybill.demo.screen import Screen
@@ -29,9 +32,34 @@ CANNOT = 2
 screen = Screen()
 
 Directory = Annotated[Path, typer.Option(help="Where the stack keeps its state and its logs.", show_default=True)]
-Token = Annotated[
-    str, typer.Option(envvar="WAYBILL_OPERATOR_TOKEN", help="The operators' token; a stack's own is known.")
+Url = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="WAYBILL_URL",
+        help=f"NAME=URL of a service, for a deployment that is no stack of ours; names: {', '.join(KEEPERS)}.",
+    ),
 ]
+TOKEN_FILE = "WAYBILL_OPERATOR_TOKEN_FILE"  # noqa: S105 - the name of a variable
+Token = Annotated[
+    str,
+    typer.Option(
+        envvar="WAYBILL_OPERATOR_TOKEN",
+        help=f"The operators' token; a stack's own is known. The variable {TOKEN_FILE} names a file with it.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Whom to ask, and what opens the operators' doors.
+
+    Attributes:
+        urls: Base URL of each service.
+        token: The operators' token.
+    """
+
+    urls: dict[str, str]
+    token: str
 
 
 KNOWN = (
@@ -65,6 +93,33 @@ def find(directory: Path) -> state.StackState:
         return state.read(directory)
     except StackError as error:
         fail(str(error))
+
+
+def deployment(url: list[str] | None, token: str, directory: Path, wanted: tuple[str, ...] = KEEPERS) -> Deployment:
+    """What the options name, and for the rest the running stack. Ends the command if something is found nowhere.
+
+    Args:
+        url: ``NAME=URL`` parts.
+        token: The operators' token, or nothing.
+        directory: Of a stack.
+        wanted: Names without which the stack is looked for.
+    """
+    stated = parse_pairs(url or [], KEEPERS)
+    token = token or _token_from_file()
+    if token and all(name in stated for name in wanted):
+        return Deployment(stated, token)
+    running = find(directory)
+    return Deployment({**running.urls, **stated}, token or running.operator_token)
+
+
+def _token_from_file() -> str:
+    named = os.environ.get(TOKEN_FILE)
+    if not named:
+        return ""
+    try:
+        return Path(named).read_text().strip()
+    except (OSError, ValueError) as error:
+        fail(f"{TOKEN_FILE}: {named} cannot be read: {error}")
 
 
 def complain(said: str) -> None:

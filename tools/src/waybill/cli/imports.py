@@ -8,7 +8,7 @@ import aiohttp
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from waybill.cli.common import VIOLATED, Directory, Token, find, parse_pairs, run, screen
+from waybill.cli.common import VIOLATED, Directory, Token, Url, deployment, run, screen
 from waybill.imports import OWNERS, Imports, State, new_id
 from waybill.stack import state
 
@@ -26,10 +26,6 @@ File = Annotated[
 ImportId = Annotated[str, typer.Argument(help="Id of an import, as printed when the file was sent.")]
 Id = Annotated[str, typer.Option("--id", help="The import's id. The same file under the same id is one import.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")]
-Url = Annotated[
-    list[str] | None,
-    typer.Option(help=f"NAME=URL of a service that is no stack of ours: {', '.join(OWNERS.values())}."),
-]
 
 
 @files.command()
@@ -175,14 +171,10 @@ def _duration(seconds: float) -> str:
 
 def _ask(access: Access, work: Callable[[Imports], Awaitable[T]]) -> T:
     url, token, directory = access
-    stated = parse_pairs(url or [], tuple(OWNERS.values()))
-    urls, operator_token = stated, token
-    if len(stated) < len(OWNERS) or not token:
-        running = find(directory)
-        urls, operator_token = {**running.urls, **stated}, token or running.operator_token
+    asked_of = deployment(url, token, directory, tuple(OWNERS.values()))
 
     async def asked() -> T:
         async with aiohttp.ClientSession() as session:
-            return await work(Imports(session, urls, operator_token))
+            return await work(Imports(session, asked_of.urls, asked_of.token))
 
     return run(asked())

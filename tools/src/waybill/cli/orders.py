@@ -14,7 +14,7 @@ from waybill.audit.repeating import repeat
 from waybill.audit.rules import STUCK_AFTER
 from waybill.audit.run import Report
 from waybill.audit.run import audit as run_audit
-from waybill.cli.common import VIOLATED, Directory, Token, complain, fail, find, parse_pairs, run, screen
+from waybill.cli.common import VIOLATED, Directory, Token, Url, complain, deployment, fail, find, run, screen
 from waybill.stack import plan, state
 
 app = typer.Typer()
@@ -37,10 +37,7 @@ def audit(
         int | None, typer.Option(min=1, max=65535, help="With --every: serve what was found on /metrics.")
     ] = None,
     metrics_host: Annotated[str, typer.Option(help="With --metrics-port: address to bind.")] = "127.0.0.1",
-    url: Annotated[
-        list[str] | None,
-        typer.Option(help=f"NAME=URL of a service, for a deployment that is no stack of ours: {', '.join(KEEPERS)}."),
-    ] = None,
+    url: Url = None,
     token: Token = "",
     directory: Directory = state.DEFAULT_DIRECTORY,
 ) -> None:
@@ -50,15 +47,12 @@ def audit(
     """
     if metrics_port is not None and every is None:
         fail("--metrics-port is of use with --every only")
-    stated = parse_pairs(url or [], KEEPERS)
-    urls, operator_token = stated, token
-    if not stated or not token:
-        running = find(directory)
-        urls, operator_token = {**running.urls, **stated}, token or running.operator_token
+    # One that is named in part is no stack of ours: what is missing is told, rather than asked of another deployment.
+    of = deployment(url, token, directory, ("orchestrator",) if url else KEEPERS)
 
     async def work() -> Report | None:
         async with aiohttp.ClientSession() as session:
-            reader = Reader(session, urls, operator_token)
+            reader = Reader(session, of.urls, of.token)
 
             async def ask() -> Report:
                 return await run_audit(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ LOOK_SECONDS = 0.2
 ORDER_SECONDS = 180.0
 """How long an order may take, with a service down for a while in its middle."""
 BETWEEN_SECONDS = 0.1
-"""Between two customers."""
+"""Between two customers, unless told otherwise."""
+NEWEST = 200
+"""Orders among which ours are looked for: others may place theirs meanwhile."""
 FINISHED = frozenset({"fulfilled", "partially_fulfilled", "rejected", "cancelled", "failed"})
 
 
@@ -57,17 +59,31 @@ class Row:
 class Day:
     """One run of all samples."""
 
-    def __init__(self, shop: Shop, run: str, changed: Callable[["Row"], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        run: str,
+        changed: Callable[["Row"], None] = lambda _: None,
+        *,
+        samples: Sequence[Sample] = SAMPLES,
+        between_seconds: float = BETWEEN_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
         """Prepare.
 
         Args:
             shop: The services.
             run: Unique to this run: what all its order ids begin with.
             changed: Called when a row has changed.
+            samples: The orders.
+            between_seconds: Between two customers.
+            look_seconds: Between two looks at all orders.
         """
-        self.rows = [Row(sample, f"{run}-{number:02}-{sample.case}") for number, sample in enumerate(SAMPLES, 1)]
+        self.rows = [Row(sample, f"{run}-{number:02}-{sample.case}") for number, sample in enumerate(samples, 1)]
         self._shop = shop
         self._changed = changed
+        self._between = between_seconds
+        self._look = look_seconds
         self._by_id = {row.order_id: row for row in self.rows}
         self._looked = asyncio.Condition()
 
@@ -81,7 +97,7 @@ class Day:
             await asyncio.gather(watching, return_exceptions=True)
 
     async def _live(self, row: Row, number: int) -> None:
-        await asyncio.sleep(number * BETWEEN_SECONDS)
+        await asyncio.sleep(number * self._between)
         row.began = time.monotonic()
         self._set(row, "sent")
         try:
@@ -132,7 +148,7 @@ class Day:
         """Look at all orders at once, rather than each for itself."""
         while True:
             try:
-                for item in await self._shop.newest(2 * len(self.rows)):
+                for item in await self._shop.newest(NEWEST):
                     row = self._by_id.get(item["order_id"])
                     if row is not None:
                         self._set(row, item["status"])
@@ -141,7 +157,7 @@ class Day:
                 self._note(error)
             async with self._looked:
                 self._looked.notify_all()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._look)
 
     def _note(self, error: ShopError) -> None:
         for row in self.rows:

@@ -1,0 +1,1 @@
+"""Waybill in containers: what its files say, and what becomes of it."""
