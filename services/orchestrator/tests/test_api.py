@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from pydantic import SecretStr
+from sqlalchemy import RowMapping
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
@@ -326,6 +327,37 @@ async def test_an_update_of_an_ended_order_is_a_conflict(front: Front) -> None:
     await front.client.get_workflow_handle(contract.fulfil_id(body["order_id"])).terminate()
     status, _ = await front.post(f"/orders/{body['order_id']}/cancellation", {})
     assert status == 409
+
+
+class StoreWhoseOrdersEnd(Store):
+    """Orders that end as soon as somebody has read them."""
+
+    async def get(self, order_id: str) -> RowMapping | None:
+        row = await super().get(order_id)
+        await self.fail(order_id, "fell", "It fell over.")
+        return row
+
+
+async def test_who_asks_an_order_that_ends_meanwhile_is_told_how_it_ended(
+    front: Front, fresh_database: FreshDatabase
+) -> None:
+    database = await fresh_database("orchestrator.migrations")
+    store = StoreWhoseOrdersEnd(database.engine, OrchestratorMetrics())
+    order_id = f"o-{uuid.uuid4().hex[:12]}"
+    await store.accept(order_id, "digest", {"lines": [], "currency": "EUR"})
+    await store.mark_started(order_id)
+    settings = Settings(
+        database_url="postgresql://nobody@127.0.0.1:1/none",
+        operator_token=SecretStr(TOKEN),
+        mailbox_url="http://127.0.0.1:1",
+    )
+    api = Api(store, Intake(store, front.connection, start_seconds=5, every_seconds=1), front.connection, settings)
+    app = web.Application(middlewares=[problem_middleware])
+    app.add_routes(api.routes())
+    async with serve_app(app) as url:
+        front.url = url
+        status, problem = await front.post(f"/orders/{order_id}/cancellation", {})
+    assert (status, problem["detail"].split(". ")[1]) == (409, "It was last seen as failed.")
 
 
 async def test_orders_are_listed_by_status_in_pages(front: Front) -> None:

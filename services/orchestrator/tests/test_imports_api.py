@@ -10,18 +10,21 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from sqlalchemy import func, select
+from aiohttp import web
+from sqlalchemy import RowMapping, func, select
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 
 from chassis.connection import Connection
 from chassis.health import HEALTH
+from chassis.problems import problem_middleware
 from chassis.testing.fixtures import FreshDatabase
 from chassis.testing.serving import serve_app
 from chassis.testing.waiting import eventually
-from orchestrator.import_contract import import_id_of
-from orchestrator.import_intake import ImportIntake
+from orchestrator.import_contract import ImportStatus, import_id_of
+from orchestrator.import_intake import LATEST, ImportIntake
 from orchestrator.import_store import ImportStore
+from orchestrator.imports_api import ImportsApi
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.tables import import_rows, import_uploads
 from orchestrator.uploads import UploadStore
@@ -321,6 +324,36 @@ async def test_an_import_is_paused_resumed_and_cancelled(gate: Gate) -> None:
         gate.depot.orders.gate.set()
         await eventually(lambda: len(gate.depot.orders.ended) == 20)
     assert (await gate.get(f"/imports/{key}"))[1]["result"]["outcomes"] == {"fulfilled": 20, "not_started": 10}
+
+
+class StoreWhoseImportsEnd(ImportStore):
+    """Imports that end as soon as somebody has read them."""
+
+    async def get(self, import_id: str) -> RowMapping | None:
+        row = await super().get(import_id)
+        await self.note(import_id, ImportStatus.COMPLETED, LATEST)
+        return row
+
+
+async def test_who_pauses_an_import_that_ends_meanwhile_is_told_how_it_ended(gate: Gate) -> None:
+    key = a_key()
+    await gate.send(a_file(), **{"Idempotency-Key": key})
+    await gate.client.get_workflow_handle(import_id_of(key)).terminate()
+    parts, metrics = gate.depot.importing, OrchestratorMetrics()
+    api = ImportsApi(
+        store=StoreWhoseImportsEnd(gate.depot.database.engine, metrics),
+        uploads=UploadStore(gate.depot.database.engine, metrics),
+        views=parts.views,
+        intake=parts.intake,
+        connection=gate.connection,
+        settings=gate.depot.settings,
+    )
+    app = web.Application(middlewares=[problem_middleware])
+    app.add_routes(api.routes())
+    async with serve_app(app) as url:
+        gate.url = url
+        status, problem = await gate.send(b"", path=f"/imports/{key}/pause")
+    assert (status, problem["detail"].split(". ")[1]) == (409, "It was last seen as completed.")
 
 
 async def test_what_was_not_handed_out_is_forgotten_with_its_personal_data(

@@ -8,14 +8,18 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from pydantic import SecretStr
 from temporalio.testing import WorkflowEnvironment
 
 from chassis.connection import Connection
 from chassis.health import HEALTH
+from chassis.problems import problem_middleware
 from chassis.service import Service
 from chassis.testing.serving import serve_app
 from shipping import picking
+from shipping.pick_api import PickDesk
+from shipping.picks import Picks, Wave, WaveState
 from shipping.settings import Settings
 from shipping.worker import compose
 
@@ -137,6 +141,51 @@ async def test_a_wave_whose_workflow_was_terminated_is_stopped_until_it_is_asked
     await call(http, "POST", "/pick-waves", asked)
     await until(lambda: shows("completed"))
     assert (await call(http, "GET", path))[1]["result"]["picked"] == 6
+
+
+class PicksThatEnd(Picks):
+    """Waves that end as soon as somebody has read them."""
+
+    async def wave(self, wave_id: str) -> Wave | None:
+        wave = await super().wave(wave_id)
+        await self.close(wave_id, WaveState.COMPLETED)
+        return wave
+
+
+@pytest_asyncio.fixture
+async def ending(dev_server: WorkflowEnvironment, world: World) -> AsyncIterator[aiohttp.ClientSession]:
+    """A desk whose running waves come to their end between its look at the table and its question to Temporal."""
+    connection = Connection("shipping")
+    connection.use(dev_server.client)
+    picks = PicksThatEnd(world.database.engine, world.metrics)
+    desk = PickDesk(picks, connection, SecretStr("operator-token"), lease_seconds=1)
+    app = web.Application(middlewares=[problem_middleware])
+    app.add_routes(desk.routes())
+    async with serve_app(app) as url, aiohttp.ClientSession(url, headers=OPERATOR) as session:
+        yield session
+
+
+async def running_wave(world: World) -> str:
+    """One that its table says is running. Nobody works on it."""
+    wave_id = new_wave()
+    await world.picks.accept(wave_id, "north", 1)
+    await world.picks.started(wave_id)
+    return f"/pick-waves/{wave_id}"
+
+
+async def test_a_wave_that_completes_while_it_is_asked_for_is_completed_and_not_stopped(
+    ending: aiohttp.ClientSession, world: World
+) -> None:
+    status, shown = await call(ending, "GET", await running_wave(world))
+    assert (status, shown["status"]) == (200, "completed")
+    assert (shown["result"]["total"], shown["progress"]) == (0, None)
+
+
+async def test_who_would_pause_a_wave_that_completes_meanwhile_is_told_so(
+    ending: aiohttp.ClientSession, world: World
+) -> None:
+    status, problem = await call(ending, "POST", f"{await running_wave(world)}/pause", {})
+    assert (status, problem["detail"]) == (409, "The wave is completed.")
 
 
 async def test_a_wave_is_accepted_while_temporal_is_away(away: aiohttp.ClientSession, world: World) -> None:

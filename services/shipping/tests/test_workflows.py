@@ -1,4 +1,4 @@
-"""PlanShipment, BookShipment, CancelShipment with real activities, by a server that skips the waiting."""
+"""PlanShipment, BookShipment, CancelShipment with real activities; mostly by a server that skips the waiting."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,17 +25,27 @@ from .world import CARRIERS, QUOTE_SECONDS, World, book_request, new_order, parc
 Record = Callable[[WorkflowHandle[Any, Any], str], Awaitable[None]]
 
 
-@pytest_asyncio.fixture
-async def client(time_skipping: WorkflowEnvironment, world: World) -> AsyncIterator[Client]:
-    worker = Worker(
-        time_skipping.client,
+def worker_of(client: Client, world: World) -> Worker:
+    return Worker(
+        client,
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
         activities=world.activities.all(),
         interceptors=[ArgumentGuard()],
     )
-    async with worker:
+
+
+@pytest_asyncio.fixture
+async def client(time_skipping: WorkflowEnvironment, world: World) -> AsyncIterator[Client]:
+    async with worker_of(time_skipping.client, world):
         yield time_skipping.client
+
+
+@pytest_asyncio.fixture
+async def real_client(dev_server: WorkflowEnvironment, world: World) -> AsyncIterator[Client]:
+    """For cancellations: the server that skips loses an activity whose attempt fails after it was to be cancelled."""
+    async with worker_of(dev_server.client, world):
+        yield dev_server.client
 
 
 async def plan(client: Client, request: contract.PlanRequest) -> WorkflowHandle[Any, contract.Plan]:
@@ -155,9 +165,9 @@ async def test_a_deadline_is_each_carriers_own(time_skipping: WorkflowEnvironmen
     )
 
 
-async def test_a_cancelled_plan_is_cancelled_and_no_failure_of_a_carrier(client: Client, world: World) -> None:
+async def test_a_cancelled_plan_is_cancelled_and_no_failure_of_a_carrier(real_client: Client, world: World) -> None:
     world.outside.quote_waits = {"swift": asyncio.Event()}
-    handle = await plan(client, plan_request(new_order()))
+    handle = await plan(real_client, plan_request(new_order()))
     await until(lambda: answered(handle, 2))
     await handle.cancel()
     with pytest.raises(WorkflowFailureError) as caught:
@@ -294,31 +304,52 @@ async def test_an_undo_cancels_what_was_booked_and_waits_for_carriers_that_are_d
     await record(undo, "cancel")
 
 
-async def test_a_cancelled_booking_settles_before_its_workflow_closes(client: Client, world: World) -> None:
+async def test_a_cancelled_booking_settles_before_its_workflow_closes(real_client: Client, world: World) -> None:
     world.outside.gate.clear()
     request = book_request(new_order())
-    handle = await book(client, request)
+    handle = await book(real_client, request)
     await world.outside.entered.wait()
     await handle.cancel()
     world.outside.gate.set()
     await asyncio.wait([asyncio.ensure_future(handle.result())])
     # Closed means settled: nothing books any more, so the undo that follows sees all there is.
     effects = world.outside.effects.total()
-    undone = await (await cancel(client, request.order_id)).result()
+    undone = await (await cancel(real_client, request.order_id)).result()
     assert undone.parcels == effects == world.outside.effects.total()
 
 
-async def test_a_booking_for_a_carrier_that_stays_down_can_be_cancelled(client: Client, world: World) -> None:
+async def test_a_booking_for_a_carrier_that_stays_down_can_be_cancelled(real_client: Client, world: World) -> None:
     world.outside.booking_fates = [DOWN] * 1000
     request = book_request(new_order())
-    handle = await book(client, request)
+    handle = await book(real_client, request)
     await world.outside.entered.wait()
     await handle.cancel()
     with pytest.raises(WorkflowFailureError) as caught:
         await handle.result()
     assert isinstance(caught.value.cause, CancelledError | ActivityError)
     world.outside.booking_fates = []
-    assert (await (await cancel(client, request.order_id)).result()).parcels == 0
+    assert (await (await cancel(real_client, request.order_id)).result()).parcels == 0
+
+
+async def test_a_booking_that_fails_after_it_was_cancelled_is_not_tried_again(
+    real_client: Client, world: World
+) -> None:
+    world.outside.booking_fates = [DOWN] * 1000
+    world.outside.gate.clear()
+    handle = await book(real_client, book_request(new_order()))
+    await world.outside.entered.wait()
+    await handle.cancel()
+
+    async def passed_on() -> bool:
+        events = (await handle.fetch_history()).events
+        return any(event.HasField("activity_task_cancel_requested_event_attributes") for event in events)
+
+    await until(passed_on)
+    world.outside.gate.set()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, ActivityError)
+    assert world.outside.asked("book") == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -115,13 +116,13 @@ class Api:
         """``POST /orders/{order_id}/approval``."""
         body = await read_json(request, models.ApprovalBody)
         decision = contract.Decision(body.decision == "approve", body.approver, body.note)
-        return web.json_response(await self._update(await self._row(request), "decide", decision))
+        return web.json_response(await self._update(request, "decide", decision))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """``POST /orders/{order_id}/cancellation``."""
         body = await read_json(request, models.CancellationBody)
-        row = await self._row(request)
-        return web.json_response(await self._update(row, "cancel", contract.CancelRequest(body.reason)), status=202)
+        progress = await self._update(request, "cancel", contract.CancelRequest(body.reason))
+        return web.json_response(progress, status=202)
 
     async def audit(self, request: web.Request) -> web.Response:
         """``GET /audit``: this service's books, by order."""
@@ -141,13 +142,15 @@ class Api:
         return row
 
     async def _update(
-        self, row: RowMapping, update: str, argument: contract.Decision | contract.CancelRequest
+        self, request: web.Request, update: str, argument: contract.Decision | contract.CancelRequest
     ) -> dict[str, str]:
         """Ask the order's workflow.
 
         Raises:
-            Problem: 409 if it refuses or has ended; 503 if it is not known what came of it.
+            Problem: 404 if there is no such order; 409 if its workflow refuses or has ended; 503 if it is not known
+                what came of it.
         """
+        row = await self._row(request)
         if row["started_at"] is None:
             if row["request"] is None:
                 raise ended("order", row["status"])
@@ -161,7 +164,7 @@ class Api:
             contract.Progress,
             patience=self._intake.patience,
             what="order",
-            status=row["status"],
+            row=partial(self._row, request),
         )
         return {"order_id": progress.order_id, "status": progress.status}
 

@@ -1,10 +1,11 @@
 """Updates of running workflows, asked for over HTTP."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from sqlalchemy import RowMapping
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -34,7 +35,7 @@ async def ask(
     *,
     patience: timedelta,
     what: str,
-    status: str,
+    row: Callable[[], Awaitable[RowMapping]],
 ) -> AnswerT:
     """Ask a workflow, again where the server says that the question was lost. The update must bear to be asked twice.
 
@@ -46,7 +47,8 @@ async def ask(
         answer: Type of the answer.
         patience: Longest wait.
         what: In one word, what the workflow works on.
-        status: Where that is, as far as is known.
+        row: Reads its row, which says where it is. That is read after the question: the workflow may have ended since
+            the caller read it.
 
     Raises:
         Problem: 409 if the workflow refuses or has ended; 503 if it is not known what came of it.
@@ -72,7 +74,7 @@ async def ask(
         raise Problem(409, "Conflict", cause.message, error=cause.type) from error
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            raise ended(what, status) from error
+            raise ended(what, (await row())["status"]) from error
         raise unknown(what) from error
     except (TemporalUnavailable, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise unknown(what) from error

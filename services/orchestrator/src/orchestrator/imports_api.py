@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from aiohttp import ClientPayloadError, web
@@ -125,7 +126,7 @@ class ImportsApi:
                 ImportState,
                 patience=self._intake.patience,
                 what="import",
-                status=row["status"],
+                row=partial(self._row, request),
             )
             return web.json_response({"import_id": state.import_id, "status": state.status})
 

@@ -116,10 +116,13 @@ class PickDesk:
     async def show(self, request: web.Request) -> web.Response:
         """``GET /pick-waves/{id}``: asked of the coordinator while it runs, read from the table afterwards."""
         wave = await self._found(request)
-        status, state = None, str(wave.state)
+        status = await self._ask(wave) if wave.state is WaveState.RUNNING else None
+        if status is not None:
+            return web.json_response(_shown(wave, _state_of(status), status))
         if wave.state is WaveState.RUNNING:
-            status, state = await self._ask(wave)
-        return web.json_response(_shown(wave, state, status))
+            # The coordinator ended, in most cases just now and with its wave: what it wrote last counts.
+            wave = await self._found(request)
+        return web.json_response(_shown(wave, "stopped" if wave.state is WaveState.RUNNING else wave.state, None))
 
     async def pause(self, request: web.Request) -> web.Response:
         """``POST /pick-waves/{id}/pause``: one picker or all finish what they pick, and wait."""
@@ -141,8 +144,8 @@ class PickDesk:
         except TemporalUnavailable as error:
             raise _away() from error
 
-    async def _ask(self, wave: Wave) -> tuple[picking.WaveStatus | None, str]:
-        """The coordinator's word, and the state to show; ``stopped`` if its workflow ended before the wave."""
+    async def _ask(self, wave: Wave) -> picking.WaveStatus | None:
+        """The coordinator's word, or None if its workflow has ended."""
         try:
             status: picking.WaveStatus = await self._handle(wave.wave_id).query(
                 picking.STATUS,
@@ -151,12 +154,12 @@ class PickDesk:
                 rpc_timeout=timedelta(seconds=CALL_SECONDS),
             )
         except WorkflowQueryRejectedError:
-            return None, "stopped"
+            return None
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                return None, "stopped"
+                return None
             raise _away() if is_away(error) else error from error
-        return status, "paused" if status.paused else "running"
+        return status
 
     async def _update(self, request: web.Request, name: str) -> web.Response:
         whom = await read_json(request, Whom)
@@ -164,7 +167,7 @@ class PickDesk:
         if whom.picker is not None and whom.picker > wave.pickers:
             raise Problem(422, "Invalid Request", f"The wave has {wave.pickers} pickers.", field="picker")
         if wave.state not in OPEN:
-            raise Problem(409, "Conflict", f"The wave is {wave.state}.")
+            raise _over(wave)
         try:
             status = await self._insist(wave.wave_id, name, picking.Choice(whom.picker))
         except WorkflowUpdateFailedError as error:
@@ -173,9 +176,9 @@ class PickDesk:
             raise _away() from error
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                raise Problem(409, "Conflict", "The wave is not under way.") from error
+                raise _over(await self._found(request)) from error
             raise _away() if is_away(error) else error from error
-        return web.json_response(_shown(wave, "paused" if status.paused else "running", status))
+        return web.json_response(_shown(wave, _state_of(status), status))
 
     async def _insist(self, wave_id: str, name: str, choice: picking.Choice) -> picking.WaveStatus:
         """Update a wave. One that comes just as a run continues as new is refused without effect, and repeated.
@@ -245,6 +248,17 @@ class PickDesk:
 
 def _away() -> Problem:
     return Problem(503, "Service Unavailable", "Temporal does not answer. Try again.")
+
+
+def _over(wave: Wave) -> Problem:
+    """There is no coordinator that could be told."""
+    return Problem(
+        409, "Conflict", "The wave is not under way." if wave.state in OPEN else f"The wave is {wave.state}."
+    )
+
+
+def _state_of(status: picking.WaveStatus) -> str:
+    return "paused" if status.paused else "running"
 
 
 def _shown(wave: Wave, state: str, status: picking.WaveStatus | None) -> dict[str, Any]:
