@@ -19,7 +19,7 @@ from shipping.board import WaveRequest
 from shipping.pick_activities import PickActivities
 from shipping.picks import Picks
 from shipping.tables import pick_tasks
-from shipping.workflows import WORKFLOWS
+from shipping.workflows.registered import WORKFLOWS
 from shipping.workflows.pick_wave import PickWave
 
 from .world import World, new_order

@@ -21,7 +21,7 @@ from chassis.testing.programs import program
 from chassis.testing.waiting import eventually
 from shipping import contract
 from shipping.contract import DeliveryState
-from shipping.workflows import WORKFLOWS
+from shipping.workflows.registered import WORKFLOWS
 
 from .world import World, new_order, report_of, until
 

@@ -15,7 +15,7 @@ from shipping import contract
 from shipping.contract import DeliveryState
 from shipping.relay import Relay
 from shipping.store import ParcelRow
-from shipping.workflows import WORKFLOWS
+from shipping.workflows.registered import WORKFLOWS
 
 from .world import World, new_order, report_of, until
 

@@ -10,7 +10,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from chassis.converter import DATA_CONVERTER
-from shipping.workflows import WORKFLOWS
+from shipping.workflows.registered import WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 

@@ -19,7 +19,7 @@ from chassis.testing.programs import program
 from shipping import contract
 from shipping.contract import DeliveryState
 from shipping.delivery import Progress, Sighting
-from shipping.workflows import WORKFLOWS
+from shipping.workflows.registered import WORKFLOWS
 from shipping.workflows.track_shipment import PROGRESS
 
 from .fake_carriers import DOWN

@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 from chassis.guard import ArgumentGuard
 from shipping import contract
 from shipping.activities import QuoteRequest, Terms
-from shipping.workflows import WORKFLOWS
+from shipping.workflows.registered import WORKFLOWS
 
 from .fake_carriers import DOWN, EFFECT_THEN_HANG, HANG, NOT_SERVED, REFUSED
 from .world import CARRIERS, QUOTE_SECONDS, World, book_request, new_order, parcel, plan_request, until

@@ -10,6 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from temporalio.client import Client
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from chassis import database, health, telemetry
 from chassis.access import access_middleware
@@ -85,6 +86,7 @@ class Service:
             "max_cached_workflows": self.settings.cached_workflows,
             "graceful_shutdown_timeout": timedelta(seconds=self.settings.drain_seconds),
             "interceptors": [Attach(), Lasting(), ArgumentGuard()],
+            "workflow_runner": runner(self.workflows),
             **self.worker_options,
         }
         return Worker(
@@ -113,3 +115,20 @@ class Service:
             app[telemetry.REGISTRY] = self.registry
             app.add_routes([web.get("/metrics", telemetry.metrics_handler)])
         return app
+
+
+def runner(workflows: Sequence[type]) -> SandboxedWorkflowRunner:
+    """The sandbox that workflows run in.
+
+    It imports a workflow's modules anew for every run, and whatever they import, unless it is told that a module may be
+    shared. To make a contract's dataclasses again for each run costs more than most workflows do. So contracts and this
+    chassis are shared: they are data and pure functions, which a boundary test holds. The modules of workflows are not,
+    so that a clock or a file that one of them touches is still refused.
+
+    Args:
+        workflows: Classes of one service.
+    """
+    packages = {workflow.__module__.partition(".")[0] for workflow in workflows}
+    contracts = [f"{package}.{name}" for package in sorted(packages) for name in ("contract", "contracts")]
+    shared = SandboxRestrictions.default.with_passthrough_modules(__package__, *contracts)
+    return SandboxedWorkflowRunner(restrictions=shared)

@@ -10,7 +10,7 @@ from shipping.api import Api
 from shipping.carriers import CALL_SECONDS, Carriers
 from shipping.settings import Settings
 from shipping.store import Store
-from shipping.workflows import WORKFLOWS
+from shipping.workflows.registered import WORKFLOWS
 
 
 def compose(settings: Settings, connection: Connection) -> Service:

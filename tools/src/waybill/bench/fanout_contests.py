@@ -52,8 +52,8 @@ async def setting() -> AsyncIterator[Sequence[Contest]]:
             dev_server_extra_args=extra,
         )
         address = environment.client.service_client.config.target_host
-        async with environment, worker("waybill.bench.fanout", address) as queue:
-            yield _contests(environment.client, queue)
+        async with environment, worker("waybill.bench.fanout", address) as polling:
+            yield _contests(environment.client, polling.queue)
 
 
 def _contests(client: Client, queue: str) -> Sequence[Contest]:

@@ -37,8 +37,8 @@ async def setting() -> AsyncIterator[Sequence[Contest]]:
             client = await Client.connect(stack.urls["temporal"], namespace=NAMESPACE)
             database = stack.plan.service("inventory", stack.ports["inventory"], {}).environment
             own = {DATABASE_URL: database["INVENTORY_DATABASE_URL"]}
-            async with worker("waybill.bench.rows", stack.urls["temporal"], own) as queue:
-                yield _contests(imports, Path(folder), client, queue)
+            async with worker("waybill.bench.rows", stack.urls["temporal"], own) as polling:
+                yield _contests(imports, Path(folder), client, polling.queue)
 
 
 def write_list(path: Path, prefix: str, rows: int) -> None:

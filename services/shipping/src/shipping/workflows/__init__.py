@@ -4,12 +4,3 @@ None names a versioning behaviour: a server refuses the tasks of a workflow that
 worker versioning. With it, PINNED is right for all but TrackShipment, which lives for months: AUTO_UPGRADE.
 A wave lasts hours at most, and a picker stays with its coordinator's version.
 """
-
-from shipping.workflows.book_shipment import BookShipment
-from shipping.workflows.cancel_shipment import CancelShipment
-from shipping.workflows.pick_wave import PickWave
-from shipping.workflows.picker import Picker
-from shipping.workflows.plan_shipment import PlanShipment
-from shipping.workflows.track_shipment import TrackShipment
-
-WORKFLOWS = [PlanShipment, BookShipment, CancelShipment, TrackShipment, PickWave, Picker]

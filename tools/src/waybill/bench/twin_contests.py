@@ -1,0 +1,263 @@
+"""What an order of Waybill costs beside its bare twin, on one Temporal server."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiohttp
+import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+from temporalio.client import Client
+
+from waybill.bench import twin
+from waybill.bench.harness import Contest, Figure, Group
+from waybill.bench.process import worker
+from waybill.bench.telemetry_contests import STOCK, Sink
+from waybill.demo.samples import SAMPLES
+from waybill.demo.shop import Shop
+from waybill.stack import Stack
+from waybill.stack.plan import NAMESPACE, SERVICES
+
+CPU, CPU_CORE, RATE, LATENCY = (
+    "order_cpu_vs_twin",
+    "order_cpu_vs_twin_workers_and_server",
+    "order_rate_vs_twin",
+    "order_latency_vs_twin",
+)
+EVENTS, SEPARATION = "events_per_order", "separation_cost"
+LINEAR = "cost_linear"
+ORDERS = 50
+IN_FLIGHT = 10
+WARM_UP = 50
+FEW, MANY = 100, 500
+SETTLE_SECONDS = 1.0
+"""After the last order, for what it leaves behind to begin."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a number of orders took.
+
+    Attributes:
+        cpu: CPU seconds of an order, by process.
+        rate: Orders a second.
+        latency: Median seconds of an order, from its start to its last state.
+    """
+
+    cpu: Mapping[str, float]
+    rate: float
+    latency: float
+
+    @property
+    def all_cpu(self) -> float:
+        """CPU seconds of an order, over all processes."""
+        return sum(self.cpu.values())
+
+    def cpu_without(self, *names: str) -> float:
+        """The same without some processes."""
+        return sum(seconds for name, seconds in self.cpu.items() if name not in names)
+
+
+Place = Callable[[], Awaitable[None]]
+
+
+class Side:
+    """A way to place orders, and the processes that it takes."""
+
+    def __init__(self, place: Place, pids: Callable[[], Mapping[str, int]]) -> None:
+        """Take what runs already.
+
+        Args:
+            place: Places one order and waits for its end.
+            pids: Of the processes, by name. Those that they start count as theirs.
+        """
+        self._place = place
+        self._pids = pids
+
+    async def run(self, orders: int = ORDERS) -> Run:
+        """Place orders, some at a time, and measure."""
+        before, began = self._cpu(), time.perf_counter()
+        slots, seconds = asyncio.Semaphore(IN_FLIGHT), list[float]()
+
+        async def one() -> None:
+            async with slots:
+                start = time.perf_counter()
+                await self._place()
+                seconds.append(time.perf_counter() - start)
+
+        await asyncio.gather(*(one() for _ in range(orders)))
+        took = time.perf_counter() - began
+        await asyncio.sleep(SETTLE_SECONDS)
+        after = self._cpu()
+        cpu = {name: (after[name] - before[name]) / orders for name in after}
+        return Run(cpu, orders / took, sorted(seconds)[orders // 2])
+
+    def _cpu(self) -> dict[str, float]:
+        return {name: _cpu_of(pid) for name, pid in self._pids().items()}
+
+
+def _cpu_of(pid: int) -> float:
+    """CPU seconds of a process and of those under it, such as PostgreSQL's."""
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    own = process.cpu_times()
+    ended: float = own.children_user + own.children_system
+    return float(sum(each.user + each.system for each in times)) + ended
+
+
+class Shared:
+    """Runs that several contests look at: the n-th look of each is at the same run."""
+
+    def __init__(self, measure: Callable[[], Awaitable[Run]]) -> None:
+        """Take what measures once."""
+        self._measure = measure
+        self._runs: dict[int, Run] = {}
+
+    def figure(self, of: Callable[[Run], float]) -> Figure:
+        """A figure of each run in turn."""
+        numbers = count()
+
+        async def look() -> float:
+            number = next(numbers)
+            if number not in self._runs:
+                self._runs[number] = await self._measure()
+            return of(self._runs[number])
+
+        return look
+
+
+@asynccontextmanager
+async def setting() -> AsyncIterator[Sequence[Contest]]:
+    """A stack with all telemetry, and the twin's four workers on the stack's own Temporal server."""
+    sink = Sink()
+    await sink.open()
+    try:
+        with TemporaryDirectory(prefix="waybill-bench-") as folder:
+            async with AsyncExitStack() as open_now:
+                env = {name: {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url} for name in (*SERVICES, "sandbox")}
+                # Parcels that are delivered meanwhile would be other orders' cost.
+                env["sandbox"]["SANDBOX_DELIVERY_SECONDS"] = "3600"
+                stack = await open_now.enter_async_context(Stack(Path(folder), env=env))
+                session = await open_now.enter_async_context(aiohttp.ClientSession())
+                address = stack.urls["temporal"]
+                client = await Client.connect(address, namespace=NAMESPACE)
+                queues = f"twin-{uuid.uuid4().hex[:8]}"
+                workers = {}
+                for service in twin.SERVICES:
+                    polling = worker("waybill.bench.twin", address, queue=f"{queues}-{service}")
+                    workers[service] = (await open_now.enter_async_context(polling)).pid
+                shop = Shop(session, stack.urls, stack.operator_token)
+                run = uuid.uuid4().hex[:12]
+                await shop.stock_up(run)
+                await shop.stock("TEA-250", "north", STOCK, f"{run}-more")
+                yield await _contests(stack, shop, client, queues, workers)
+                stack.hurry()
+    finally:
+        await sink.close()
+
+
+async def _contests(
+    stack: Stack, shop: Shop, client: Client, queues: str, workers: Mapping[str, int]
+) -> Sequence[Contest]:
+    async def order() -> None:
+        await _fulfilled(shop, client)
+
+    async def of_the_twin() -> None:
+        await twin.place(client, queues)
+
+    async def alone() -> None:
+        await twin.place(client, queues, twin.Alone)
+
+    def pids() -> Mapping[str, int]:
+        return {name: stack.pids[name] for name in (*SERVICES, "temporal", "postgres", "sandbox")}
+
+    def twins() -> Mapping[str, int]:
+        return {**workers, "temporal": stack.pids["temporal"]}
+
+    ours, theirs, single = Side(order, pids), Side(of_the_twin, twins), Side(alone, twins)
+    for side in (ours, theirs, single):
+        await side.run(WARM_UP)
+    our_runs, their_runs = Shared(ours.run), Shared(theirs.run)
+
+    async def our_events() -> float:
+        return await _events(client, _workflow_ids(await _fulfilled(shop, client)))
+
+    async def their_events() -> float:
+        return await _events(client, twin.workflow_ids(await twin.place(client, queues)))
+
+    def cpu_over(orders: int) -> Figure:
+        async def measure() -> float:
+            return (await ours.run(orders)).all_cpu
+
+        return measure
+
+    def both(name: str, unit: str, of: Callable[[Run], float], note: str) -> Contest:
+        return Contest(name, unit, our_runs.figure(of), their_runs.figure(of), note)
+
+    def core(run: Run) -> float:
+        return run.cpu_without("postgres", "sandbox")
+
+    async def separated() -> float:
+        return (await theirs.run()).all_cpu
+
+    async def together() -> float:
+        return (await single.run()).all_cpu
+
+    return [
+        both(
+            CPU,
+            "CPU s/order",
+            lambda run: run.all_cpu,
+            "all processes, telemetry on, against the bare twin; 1.6 or less",
+        ),
+        both(CPU_CORE, "CPU s/order", core, "the same without database and sandbox; 1.25 or less"),
+        both(RATE, "orders/s", lambda run: run.rate, "10 orders in flight, against the bare twin; goal 0.7 or more"),
+        both(LATENCY, "s", lambda run: run.latency, "from start to last state, 10 in flight; goal 1.6 or less"),
+        Contest(EVENTS, "events", our_events, their_events, "of all workflows of a one-parcel order; 1.15 or less"),
+        Contest(
+            SEPARATION,
+            "CPU s/order",
+            separated,
+            together,
+            "the twin over children and four queues, against one workflow",
+        ),
+        Contest(
+            LINEAR, "CPU s/order", cpu_over(MANY), cpu_over(FEW), f"over {MANY} orders against over {FEW}; 1.15 or less"
+        ),
+    ]
+
+
+async def _fulfilled(shop: Shop, client: Client) -> str:
+    """Place one order, and wait for its workflow's end.
+
+    Raises:
+        RuntimeError: If it is not fulfilled.
+    """
+    order_id = uuid.uuid4().hex
+    status, answer = await shop.place(SAMPLES[0].body(order_id))
+    if status != 202:
+        raise RuntimeError(f"an order is answered {status}: {answer}")
+    outcome = await client.get_workflow_handle(f"fulfil:{order_id}").result()
+    if outcome["status"] != "fulfilled":
+        raise RuntimeError(f"{order_id} ended as {outcome}")
+    return order_id
+
+
+def _workflow_ids(order_id: str) -> list[str]:
+    """Of all workflows of an order of one parcel."""
+    verbs = ("fulfil", "reserve", "authorise", "plan", "commit", "capture", "follow")
+    return [*(f"{verb}:{order_id}" for verb in verbs), f"book:{order_id}:1", f"track:{order_id}:1"]
+
+
+async def _events(client: Client, ids: Sequence[str]) -> float:
+    """History events of some workflows."""
+    histories = [await client.get_workflow_handle(name).fetch_history() for name in ids]
+    return float(sum(len(history.events) for history in histories))
+
+
+GROUP = Group((CPU, CPU_CORE, RATE, LATENCY, EVENTS, SEPARATION, LINEAR), setting)
