@@ -19,8 +19,8 @@ from shipping.board import WaveRequest
 from shipping.pick_activities import PickActivities
 from shipping.picks import Picks
 from shipping.tables import pick_tasks
-from shipping.workflows.registered import WORKFLOWS
 from shipping.workflows.pick_wave import PickWave
+from shipping.workflows.registered import WORKFLOWS
 
 from .world import World, new_order
 

@@ -34,6 +34,8 @@ async def order(shop: Shop, order_id: str, after: float = 0, look_seconds: float
         document = await shop.order(order_id)
         if document is not None and document["status"] in FINISHED:
             if document["status"] != "fulfilled":
-                raise RuntimeError(f"{order_id} ended as {document['status']}: {document['reason']}, {document['detail']}")
+                raise RuntimeError(
+                    f"{order_id} ended as {document['status']}: {document['reason']}, {document['detail']}"
+                )
             return time.perf_counter() - began
         await asyncio.sleep(look_seconds)

@@ -25,7 +25,7 @@ FAULTS = ("telemetry_collector_absent", "telemetry_collector_slow", "telemetry_c
 ORDERS = 40
 AT_ONCE = 4
 CUSTOMER_SECONDS = 1.0
-"""How often a customer looks at an order, where its CPU counts. Who looks often pays for the looks, not for the order."""
+"""How often a customer looks at an order, where its CPU counts. Looking often would cost more than the order."""
 WARM_UP = 12
 SERIAL = 12
 """Orders one after the other, for the time that one takes."""

@@ -35,6 +35,10 @@ ORDERS = 50
 IN_FLIGHT = 10
 WARM_UP = 50
 FEW, MANY = 100, 500
+STORES = ("postgres", "sandbox")
+"""What the twin has nothing like."""
+OURS = (*SERVICES, "temporal", *STORES)
+"""Processes that an order takes."""
 SETTLE_SECONDS = 1.0
 """After the last order, for what it leaves behind to begin."""
 
@@ -155,81 +159,79 @@ async def setting() -> AsyncIterator[Sequence[Contest]]:
                 run = uuid.uuid4().hex[:12]
                 await shop.stock_up(run)
                 await shop.stock("TEA-250", "north", STOCK, f"{run}-more")
-                yield await _contests(stack, shop, client, queues, workers)
+                match = Match(stack, shop, client, queues, workers)
+                await match.warm_up()
+                yield match.contests()
                 stack.hurry()
     finally:
         await sink.close()
 
 
-async def _contests(
-    stack: Stack, shop: Shop, client: Client, queues: str, workers: Mapping[str, int]
-) -> Sequence[Contest]:
-    async def order() -> None:
-        await _fulfilled(shop, client)
+class Match:
+    """Orders, their twins, and their twins without children, on one server."""
 
-    async def of_the_twin() -> None:
-        await twin.place(client, queues)
+    def __init__(self, stack: Stack, shop: Shop, client: Client, queues: str, workers: Mapping[str, int]) -> None:
+        """Take what runs already.
 
-    async def alone() -> None:
-        await twin.place(client, queues, twin.Alone)
+        Args:
+            stack: Waybill.
+            shop: Its services.
+            client: Of its Temporal server.
+            queues: Prefix of the twin's queues.
+            workers: Processes of the twin's workers.
+        """
+        self._stack, self._shop, self._client, self._queues, self._workers = stack, shop, client, queues, workers
+        self._ours = Side(self._order, lambda: {name: stack.pids[name] for name in OURS})
+        self._twin = Side(self._over_children, self._of_the_twin)
+        self._alone = Side(self._in_one, self._of_the_twin)
 
-    def pids() -> Mapping[str, int]:
-        return {name: stack.pids[name] for name in (*SERVICES, "temporal", "postgres", "sandbox")}
+    async def warm_up(self) -> None:
+        """Fill pools and caches."""
+        for side in (self._ours, self._twin, self._alone):
+            await side.run(WARM_UP)
 
-    def twins() -> Mapping[str, int]:
-        return {**workers, "temporal": stack.pids["temporal"]}
+    def contests(self) -> Sequence[Contest]:
+        """All of them. The first four look at the same runs."""
+        ours, twins = Shared(self._ours.run), Shared(self._twin.run)
 
-    ours, theirs, single = Side(order, pids), Side(of_the_twin, twins), Side(alone, twins)
-    for side in (ours, theirs, single):
-        await side.run(WARM_UP)
-    our_runs, their_runs = Shared(ours.run), Shared(theirs.run)
+        def both(name: str, unit: str, of: Callable[[Run], float], note: str) -> Contest:
+            return Contest(name, unit, ours.figure(of), twins.figure(of), note)
 
-    async def our_events() -> float:
-        return await _events(client, _workflow_ids(await _fulfilled(shop, client)))
+        cpu = "CPU s/order"
+        return [
+            both(CPU, cpu, lambda run: run.all_cpu, "all processes, telemetry on, against the bare twin; 1.6 or less"),
+            both(CPU_CORE, cpu, lambda run: run.cpu_without(*STORES), "without database and sandbox; 1.25 or less"),
+            both(RATE, "orders/s", lambda run: run.rate, "10 in flight, against the bare twin; goal 0.7 or more"),
+            both(LATENCY, "s", lambda run: run.latency, "from start to last state, 10 in flight; goal 1.6 or less"),
+            Contest(EVENTS, "events", self._events, self._events_of_the_twin, "of a one-parcel order; 1.15 or less"),
+            Contest(SEPARATION, cpu, _cpu(self._twin), _cpu(self._alone), "over children, against one workflow"),
+            Contest(LINEAR, cpu, _cpu(self._ours, MANY), _cpu(self._ours, FEW), "500 orders against 100; 1.15 or less"),
+        ]
 
-    async def their_events() -> float:
-        return await _events(client, twin.workflow_ids(await twin.place(client, queues)))
+    def _of_the_twin(self) -> Mapping[str, int]:
+        return {**self._workers, "temporal": self._stack.pids["temporal"]}
 
-    def cpu_over(orders: int) -> Figure:
-        async def measure() -> float:
-            return (await ours.run(orders)).all_cpu
+    async def _order(self) -> None:
+        await _fulfilled(self._shop, self._client)
 
-        return measure
+    async def _over_children(self) -> None:
+        await twin.place(self._client, self._queues)
 
-    def both(name: str, unit: str, of: Callable[[Run], float], note: str) -> Contest:
-        return Contest(name, unit, our_runs.figure(of), their_runs.figure(of), note)
+    async def _in_one(self) -> None:
+        await twin.place(self._client, self._queues, twin.Alone)
 
-    def core(run: Run) -> float:
-        return run.cpu_without("postgres", "sandbox")
+    async def _events(self) -> float:
+        return await _count_events(self._client, _workflow_ids(await _fulfilled(self._shop, self._client)))
 
-    async def separated() -> float:
-        return (await theirs.run()).all_cpu
+    async def _events_of_the_twin(self) -> float:
+        return await _count_events(self._client, twin.workflow_ids(await twin.place(self._client, self._queues)))
 
-    async def together() -> float:
-        return (await single.run()).all_cpu
 
-    return [
-        both(
-            CPU,
-            "CPU s/order",
-            lambda run: run.all_cpu,
-            "all processes, telemetry on, against the bare twin; 1.6 or less",
-        ),
-        both(CPU_CORE, "CPU s/order", core, "the same without database and sandbox; 1.25 or less"),
-        both(RATE, "orders/s", lambda run: run.rate, "10 orders in flight, against the bare twin; goal 0.7 or more"),
-        both(LATENCY, "s", lambda run: run.latency, "from start to last state, 10 in flight; goal 1.6 or less"),
-        Contest(EVENTS, "events", our_events, their_events, "of all workflows of a one-parcel order; 1.15 or less"),
-        Contest(
-            SEPARATION,
-            "CPU s/order",
-            separated,
-            together,
-            "the twin over children and four queues, against one workflow",
-        ),
-        Contest(
-            LINEAR, "CPU s/order", cpu_over(MANY), cpu_over(FEW), f"over {MANY} orders against over {FEW}; 1.15 or less"
-        ),
-    ]
+def _cpu(side: Side, orders: int = ORDERS) -> Figure:
+    async def measure() -> float:
+        return (await side.run(orders)).all_cpu
+
+    return measure
 
 
 async def _fulfilled(shop: Shop, client: Client) -> str:
@@ -254,7 +256,7 @@ def _workflow_ids(order_id: str) -> list[str]:
     return [*(f"{verb}:{order_id}" for verb in verbs), f"book:{order_id}:1", f"track:{order_id}:1"]
 
 
-async def _events(client: Client, ids: Sequence[str]) -> float:
+async def _count_events(client: Client, ids: Sequence[str]) -> float:
     """History events of some workflows."""
     histories = [await client.get_workflow_handle(name).fetch_history() for name in ids]
     return float(sum(len(history.events) for history in histories))
