@@ -78,3 +78,46 @@ def spoken(tree: ast.AST) -> list[tuple[int, str]]:
             case _:
                 continue
     return found
+
+
+PURE = {"collections", "dataclasses", "datetime", "enum", "re", "typing", "temporalio"}
+"""What a contract may import. The workflow sandbox shares it (chassis.service.runner), and sees no clock in it."""
+CLOCKS = {"now", "today", "utcnow"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_contract_is_data_and_looks_at_no_clock(service: str) -> None:
+    package = ROOT / "services" / service / "src" / service
+    for path in [package / "contract.py", *sorted(package.glob("contracts/*.py"))]:
+        tree = ast.parse(path.read_text())
+        imported = {name.partition(".")[0] for name in imports(tree)}
+        assert imported <= PURE, path
+        assert not {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & CLOCKS, path
+
+
+SHARED = {"chassis.apart", "chassis.progress"}
+"""What workflows may use of the chassis, which is shared with the sandbox too: constants, and pure functions."""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_workflows_use_no_more_of_the_chassis_than_what_is_pure(service: str) -> None:
+    for path in (ROOT / "services" / service / "src" / service / "workflows").glob("*.py"):
+        used = {name for name in imports(ast.parse(path.read_text())) if name.startswith("chassis.")}
+        assert {name for name in used if name not in SHARED and name.rpartition(".")[0] not in SHARED} == set(), path
+
+
+def test_what_workflows_use_of_the_chassis_looks_at_no_clock() -> None:
+    tree = ast.parse((ROOT / "libs" / "chassis" / "src" / "chassis" / "progress.py").read_text())
+    assert {name.partition(".")[0] for name in imports(tree)} <= PURE
+    assert not {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & CLOCKS
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Modules that are imported somewhere in a source, and names that are imported from one."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found

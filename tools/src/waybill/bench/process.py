@@ -1,7 +1,6 @@
 """The worker processes of benchmarks."""
 
 import asyncio
-import os
 import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -9,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chassis.testing.tether import tethered
+from waybill.stack.plan import base_environment
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ async def worker(
     queue = queue or f"bench-{uuid.uuid4()}"
     process = await asyncio.create_subprocess_exec(
         *tethered([sys.executable, "-m", module, address, queue]),
-        env={**os.environ, **(environment or {})},
+        env={**base_environment(), **(environment or {})},
         stdout=asyncio.subprocess.PIPE,
     )
     try:

@@ -218,4 +218,6 @@ def base_environment() -> dict[str, str]:
     prefixes = ("PG", "OTEL_", "WAYBILL_", *(f"{name.upper()}_" for name in (*SERVICES, "sandbox", "temporal")))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     environment["PYTHONUNBUFFERED"] = "1"  # a log is read while the process runs
+    # The workflow sandbox imports modules for every run, and would compile them each time if nothing was kept.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment

@@ -1,5 +1,6 @@
 """Workflows of the tiny service."""
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -66,3 +67,12 @@ class Listen:
     def _check(self, grams: int) -> None:
         if grams < 0:
             raise ValueError("lighter than nothing")
+
+
+@workflow.defn(name="tiny.Peek")
+class Peek:
+    """Looks at a clock, which a workflow must not."""
+
+    @workflow.run
+    async def run(self) -> float:
+        return time.time()
