@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How much CPU and memory a replica of each service takes: what the requests in ``base/`` come from.
 
-Starts everything on this machine, as ``make demo`` does, and looks at the services' processes while nothing happens, while
-an order comes every two seconds, and while as many orders are under way as the machine takes.
+Starts everything on this machine, as ``make demo`` does, and looks at the services' processes while nothing happens,
+while an order comes every two seconds, and while as many orders are under way as the machine takes.
 
     .venv/bin/python deploy/k8s/measure.py
 """
@@ -16,12 +16,14 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import aiohttp
 import psutil  # type: ignore[import-untyped]  # its types are a package of their own
 
-from waybill.demo.day import FINISHED
+from chassis.testing.waiting import eventually
+from waybill.demo.day import FINISHED, ORDER_SECONDS
 from waybill.demo.samples import SAMPLES
 from waybill.demo.shop import Shop
 from waybill.stack import SERVICES, Stack
@@ -29,8 +31,6 @@ from waybill.stack import SERVICES, Stack
 SECONDS = 40.0
 """Of each load."""
 LOOK_SECONDS = 1.0
-ASK_SECONDS = 0.5
-"""Between two questions of a customer what has become of the order."""
 GENTLE_SECONDS = 2.0
 """Between two orders of the gentle load."""
 AT_ONCE = 20
@@ -74,6 +74,12 @@ async def watch(pids: dict[str, int], seconds: float) -> dict[str, Use]:
     return used
 
 
+async def is_over(shop: Shop, order_id: str) -> bool:
+    """Whether an order has ended."""
+    document = await shop.order(order_id)
+    return document is not None and document["status"] in FINISHED
+
+
 @asynccontextmanager
 async def load(shop: Shop, gentle: bool) -> AsyncIterator[Callable[[], int]]:
     """Orders, until the end of the block; yields how many have ended."""
@@ -83,8 +89,7 @@ async def load(shop: Shop, gentle: bool) -> AsyncIterator[Callable[[], int]]:
         nonlocal ended
         order_id = f"{run}-{number}"
         await shop.place(SAMPLES[0].body(order_id))
-        while (found := await shop.order(order_id)) is None or found["status"] not in FINISHED:
-            await asyncio.sleep(ASK_SECONDS)
+        await eventually(partial(is_over, shop, order_id), timeout=ORDER_SECONDS)
         ended += 1
 
     async def gently() -> None:

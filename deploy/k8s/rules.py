@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes PrometheusRules of Prometheus' own rule files: components/monitoring/rules.yaml.
 
-    .venv/bin/python deploy/k8s/rules.py          # writes it: make rules
-    .venv/bin/python deploy/k8s/rules.py --print  # writes it to standard output
+.venv/bin/python deploy/k8s/rules.py          # writes it: make rules
+.venv/bin/python deploy/k8s/rules.py --print  # writes it to standard output
 """
 
 import sys
