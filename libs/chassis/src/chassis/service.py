@@ -11,12 +11,13 @@ from prometheus_client import CollectorRegistry
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from chassis import database, health, telemetry
+from chassis import database, health, telemetry, versioning
 from chassis.access import access_middleware
 from chassis.apart import Attach
 from chassis.connection import Connection
 from chassis.database import Database
 from chassis.database_metrics import DatabaseMetrics
+from chassis.gate import Gate
 from chassis.guard import ArgumentGuard
 from chassis.http import HttpClient, reachable
 from chassis.lasting import Lasting
@@ -51,6 +52,8 @@ class Service:
         max_body: Most bytes of a request's body.
         registry: The service's own metrics; those that every service has are added.
         queues: Task queues that the service calls: their backlog and pollers are measured as its own are.
+        auto_upgrade: Workflows that live for weeks. Where workers have versions (see ``versioning``), these move to the
+            newest, and the others stay on the one that they began with.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Service:
     max_body: int = MAX_BODY
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     queues: Sequence[str] = ()
+    auto_upgrade: Sequence[type] = ()
 
     def __post_init__(self) -> None:
         """Measure what every service has."""
@@ -79,7 +83,14 @@ class Service:
 
     def worker(self, client: Client) -> Worker:
         """The service's worker, not running yet."""
+        workflows, activities = list(self.workflows), list(self.activities)
+        deployment = versioning.deployment()
+        if deployment is not None:
+            versioning.upgraded(self.auto_upgrade)
+            workflows.append(Gate)
+            activities.append(versioning.Looking(self._can_work).look)
         options: dict[str, Any] = {
+            "deployment_config": deployment,
             "max_concurrent_activities": self.settings.activity_slots,
             "max_concurrent_workflow_tasks": self.settings.workflow_slots,
             "max_cached_workflows": self.settings.cached_workflows,
@@ -87,9 +98,11 @@ class Service:
             "interceptors": [Attach(), Lasting(), ArgumentGuard()],
             **self.worker_options,
         }
-        return Worker(
-            client, task_queue=self.task_queue, workflows=self.workflows, activities=self.activities, **options
-        )
+        return Worker(client, task_queue=self.task_queue, workflows=workflows, activities=activities, **options)
+
+    async def _can_work(self) -> None:
+        """What the gate of a new version asks: is the database there, with a schema that this code knows?"""
+        await self.database.expect(self.migrations)
 
     def app(self, metrics: telemetry.Metrics | None = None) -> web.Application:
         """The HTTP application: the service's routes, health and metrics, with errors as problem documents."""
