@@ -52,8 +52,6 @@ class Service:
         max_body: Most bytes of a request's body.
         registry: The service's own metrics; those that every service has are added.
         queues: Task queues that the service calls: their backlog and pollers are measured as its own are.
-        auto_upgrade: Workflows that live for weeks. Where workers have versions (see ``versioning``), these move to the
-            newest, and the others stay on the one that they began with.
     """
 
     name: str
@@ -73,7 +71,6 @@ class Service:
     max_body: int = MAX_BODY
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     queues: Sequence[str] = ()
-    auto_upgrade: Sequence[type] = ()
 
     def __post_init__(self) -> None:
         """Measure what every service has."""
@@ -86,7 +83,6 @@ class Service:
         workflows, activities = list(self.workflows), list(self.activities)
         deployment = versioning.deployment()
         if deployment is not None:
-            versioning.upgraded(self.auto_upgrade)
             workflows.append(Gate)
             activities.append(versioning.Looking(self._can_work).look)
         options: dict[str, Any] = {

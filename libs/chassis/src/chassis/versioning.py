@@ -6,10 +6,9 @@ behaviour from a worker that has no version.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 
-from temporalio import activity, workflow
+from temporalio import activity
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import WorkerDeploymentConfig
 
@@ -43,18 +42,14 @@ def deployment() -> WorkerDeploymentConfig | None:
     )
 
 
-def upgraded(workflows: Sequence[type]) -> None:
-    """Let workflows move to each new version: what lives for weeks would keep every old one alive.
+def lasting() -> VersioningBehavior:
+    """For ``versioning_behavior`` of a workflow that lives for weeks, and would keep old versions alive: it moves on.
 
-    A workflow that says so itself could run on no server but with versions, so it is said here, when there are some.
-
-    Args:
-        workflows: Classes whose changes replay old histories, by ``workflow.patched`` where they must.
+    Its changes replay old histories, by ``workflow.patched`` where they must. Asked whenever the workflow's module is
+    imported: a server refuses a behaviour where there are no versions.
     """
-    for kind in workflows:
-        definition = workflow._Definition.must_from_class(kind)  # noqa: SLF001 - there is no public way after the decorator
-        changed = replace(definition, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
-        setattr(kind, "__temporal_workflow_definition", changed)
+    versioned = bool(os.environ.get(DEPLOYMENT))
+    return VersioningBehavior.AUTO_UPGRADE if versioned else VersioningBehavior.UNSPECIFIED
 
 
 class Looking:

@@ -9,7 +9,6 @@ from orchestrator.metrics import QUEUES, OrchestratorMetrics
 from orchestrator.ordering import Ordering
 from orchestrator.reporting import Reporting
 from orchestrator.settings import Settings
-from orchestrator.workflows.follow_delivery import FollowDelivery
 from orchestrator.workflows.registered import WORKFLOWS
 
 
@@ -28,7 +27,6 @@ def compose(settings: Settings, connection: Connection) -> Service:
         migrations="orchestrator.migrations",
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
-        auto_upgrade=[FollowDelivery],
         activities=[activity for part in parts for activity in part.activities.all()],
         routes=[route for part in parts for route in part.routes()],
         schedules=reporting.schedules,

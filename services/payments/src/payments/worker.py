@@ -12,7 +12,6 @@ from payments.metrics import PaymentsMetrics
 from payments.schedules import SCHEDULES
 from payments.settings import Settings
 from payments.store_credit import StoreCredit
-from payments.workflows.account import Account
 from payments.workflows.registered import WORKFLOWS
 
 
@@ -30,7 +29,6 @@ def compose(settings: Settings, connection: Connection) -> Service:
         migrations="payments.migrations",
         task_queue=TASK_QUEUE,
         workflows=WORKFLOWS,
-        auto_upgrade=[Account],
         activities=registered.activities(database.engine, gateway, credit, metrics),
         routes=registered.routes(database.engine, credit, metrics, settings.operator_token),
         # The gateway's limit holds for the queue, that is for all replicas together.

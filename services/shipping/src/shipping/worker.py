@@ -11,8 +11,6 @@ from shipping.carriers import CALL_SECONDS, Carriers
 from shipping.settings import Settings
 from shipping.store import Store
 from shipping.workflows import WORKFLOWS
-from shipping.workflows.picker import Picker
-from shipping.workflows.track_shipment import TrackShipment
 
 
 def compose(settings: Settings, connection: Connection) -> Service:
@@ -33,7 +31,6 @@ def compose(settings: Settings, connection: Connection) -> Service:
         migrations="shipping.migrations",
         task_queue=contract.TASK_QUEUE,
         workflows=WORKFLOWS,
-        auto_upgrade=[TrackShipment, Picker],
         activities=[*activities.all(), *pick_activities.PickActivities(waves, settings.pick_seconds).all()],
         routes=[*api.routes(), *desk.routes()],
         background=[told.run, desk.run],
