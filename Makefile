@@ -85,7 +85,8 @@ test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it
 bench: setup ## Ratios, both sides in one run: build/bench.json. ONLY='fanout_*' narrows it; PAIRS=5.
 	$(RUN)/waybill bench $(if $(ONLY),--only '$(ONLY)') $(if $(PAIRS),--pairs $(PAIRS)) $(ARGS)
 
-check: setup ## Formatting, lint, types, import boundaries, locks.
+FILES := git ls-files --cached --others --exclude-standard --
+check: setup ## Formatting, lint, types, import boundaries, locks, scripts, Dockerfiles, YAML, compose files.
 	$(RUN)/ruff format --check
 	$(RUN)/ruff check
 	$(RUN)/mypy
@@ -95,6 +96,11 @@ check: setup ## Formatting, lint, types, import boundaries, locks.
 	@for image in $(IMAGES); do \
 	  $(UV) $(EXPORT) --package waybill-$$(basename $$image) | diff -u $$image/requirements.lock - \
 	  || { echo "$$image/requirements.lock is stale: make lock"; exit 1; }; done
+	@PATH="$(RUN):$$PATH"; if command -v shellcheck >/dev/null; then shellcheck $$($(FILES) '*.sh' .ci/run); \
+	  else echo "scripts are not checked: install shellcheck (Debian: shellcheck)"; fi
+	$(RUN)/hadolint $$($(FILES) Dockerfile '*/Dockerfile')
+	$(RUN)/yamllint --strict $$($(FILES) '*.yml' '*.yaml')
+	$(RUN)/pytest --quiet tests/compose/test_engine.py
 
 format: setup ## Format, and mend what the linter can mend.
 	$(RUN)/ruff format

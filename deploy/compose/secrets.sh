@@ -4,7 +4,11 @@
 set -eu
 umask 077
 
-trap 'code=$?; [ "$code" -eq 0 ] || echo "secrets: a volume cannot be written (see above). Is the disk full? docker system df" >&2' EXIT
+# ended CODE: says what a failure most likely is.
+ended() {
+    [ "$1" -eq 0 ] || echo "secrets: a volume cannot be written (see above). Is the disk full? docker system df" >&2
+}
+trap 'ended $?' EXIT
 
 SERVICE=10001  # the user of our images
 POSTGRES=999

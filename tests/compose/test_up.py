@@ -251,6 +251,14 @@ async def test_a_container_that_crashes_comes_back_and_no_order_is_lost(
     assert wrong(orders, frozenset({"rejected: no_carrier"} if service == "sandbox" else ())) == []
 
 
+async def test_a_service_that_is_told_to_stop_drains_and_ends_by_itself(deployment: Deployment) -> None:
+    await deployment.compose("stop", *SERVICES)
+    # Who had to be killed at the end of the grace period says 137.
+    codes = {name: (await deployment.containers(name, ended=True))[0]["State"]["ExitCode"] for name in SERVICES}
+    assert codes == dict.fromkeys(SERVICES, 0)
+    await deployment.up()
+
+
 async def test_a_missing_secret_file_is_named_in_one_line(deployment: Deployment) -> None:
     run = ["run", "--rm", "--no-deps", "-T", "-e", "WAYBILL_SECRETS_DIR=/tmp", "shipping"]
     done = await deployment.compose(*run, check=False)

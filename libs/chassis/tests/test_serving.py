@@ -270,3 +270,14 @@ async def test_what_is_tried_again_and_again_in_a_workflow_task_does_not_hold_up
         assert await tiny.process.wait() == 1, tiny.log.read_text()
     assert "the worker has not ended 3 s after its drain of 1 s" in [line["event"] for line in tiny.lines()]
     await handle.terminate()
+
+
+async def test_a_connection_that_a_client_keeps_open_does_not_hold_the_end(launch: Launch) -> None:
+    tiny = await launch()
+    await tiny.until(200)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(tiny.url.rpartition(":")[2]))
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: tiny\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    # Without a time of ours: a server that waited for the client would wait for ever.
+    assert await stop(tiny) == 0, tiny.log.read_text()
+    writer.close()

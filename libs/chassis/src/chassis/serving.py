@@ -124,9 +124,10 @@ async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) ->
         exit_now(1)
     finally:
         server.close()
+        # Closes the connections that clients keep open. Since Python 3.12 a server that is cancelled waits for them.
+        await runner.cleanup()
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-        await runner.cleanup()
         for client in service.clients:
             await client.close()
         await service.database.close()
