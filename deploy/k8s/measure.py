@@ -13,17 +13,15 @@ import statistics
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from tempfile import TemporaryDirectory
 
 import aiohttp
 import psutil  # type: ignore[import-untyped]  # its types are a package of their own
 
-from chassis.testing.waiting import eventually
-from waybill.demo.day import FINISHED, ORDER_SECONDS
+from waybill.demo.day import FINISHED
 from waybill.demo.samples import SAMPLES
 from waybill.demo.shop import Shop
 from waybill.stack import SERVICES, Stack
@@ -31,6 +29,8 @@ from waybill.stack import SERVICES, Stack
 SECONDS = 40.0
 """Of each load."""
 LOOK_SECONDS = 1.0
+NEWEST = 200
+"""Orders that are looked at."""
 GENTLE_SECONDS = 2.0
 """Between two orders of the gentle load."""
 AT_ONCE = 20
@@ -74,48 +74,54 @@ async def watch(pids: dict[str, int], seconds: float) -> dict[str, Use]:
     return used
 
 
-async def is_over(shop: Shop, order_id: str) -> bool:
-    """Whether an order has ended."""
-    document = await shop.order(order_id)
-    return document is not None and document["status"] in FINISHED
+class Customers:
+    """Who place orders, and are told together what has become of them: asking is not what is to be measured."""
 
+    def __init__(self, shop: Shop) -> None:
+        """Nobody is there yet.
 
-@asynccontextmanager
-async def load(shop: Shop, gentle: bool) -> AsyncIterator[Callable[[], int]]:
-    """Orders, until the end of the block; yields how many have ended."""
-    run, ended = f"MEASURE-{uuid.uuid4().hex[:8]}", 0
+        Args:
+            shop: The services.
+        """
+        self._shop = shop
+        self._run = f"MEASURE-{uuid.uuid4().hex[:8]}"
+        self._numbers = itertools.count()
+        self._waiting: dict[str, asyncio.Event] = {}
+        self.served = 0
 
-    async def one(number: int) -> None:
-        nonlocal ended
-        order_id = f"{run}-{number}"
-        await shop.place(SAMPLES[0].body(order_id))
-        await eventually(partial(is_over, shop, order_id), timeout=ORDER_SECONDS)
-        ended += 1
-
-    async def gently() -> None:
+    @asynccontextmanager
+    async def come(self, *, gently: bool) -> AsyncIterator[None]:
+        """Orders, until the end of the block."""
         async with asyncio.TaskGroup() as group:
-            for number in itertools.count():
-                group.create_task(one(number))
+            placing = [self._gently()] if gently else [self._one_after_the_other() for _ in range(AT_ONCE)]
+            tasks = [group.create_task(work) for work in (self._watch(), *placing)]
+            yield
+            for task in tasks:
+                task.cancel()
+
+    async def _gently(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                group.create_task(self._one())
                 await asyncio.sleep(GENTLE_SECONDS)
 
-    async def fully() -> None:
-        numbers = itertools.count()
+    async def _one_after_the_other(self) -> None:
+        while True:
+            await self._one()
 
-        async def customer() -> None:
-            for number in numbers:
-                await one(number)
+    async def _one(self) -> None:
+        order_id = f"{self._run}-{next(self._numbers)}"
+        self._waiting[order_id] = asyncio.Event()
+        await self._shop.place(SAMPLES[0].body(order_id))
+        await self._waiting[order_id].wait()
+        self.served += 1
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(customer())
-
-    placing: asyncio.Task[None] = asyncio.create_task(gently() if gentle else fully())
-    try:
-        yield lambda: ended
-    finally:
-        placing.cancel()
-        with suppress(asyncio.CancelledError):
-            await placing
+    async def _watch(self) -> None:
+        while True:
+            for found in await self._shop.newest(NEWEST):
+                if found["status"] in FINISHED and found["order_id"] in self._waiting:
+                    self._waiting[found["order_id"]].set()
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def measure() -> None:
@@ -134,11 +140,12 @@ async def measure() -> None:
             for warehouse in ("north", "south"):
                 await shop.stock("TEA-250", warehouse, STOCK, f"measure-{warehouse}")
             say("idle", await watch(stack.pids, SECONDS))
-            for name, gentle in (("gentle", True), ("full", False)):
-                async with load(shop, gentle) as ended:
-                    began, first = time.monotonic(), ended()
+            for name in ("gentle", "full"):
+                customers = Customers(shop)
+                async with customers.come(gently=name == "gentle"):
+                    began = time.monotonic()
                     used = await watch(stack.pids, SECONDS)
-                    say(name, used, (ended() - first) / (time.monotonic() - began))
+                    say(name, used, customers.served / (time.monotonic() - began))
 
 
 if __name__ == "__main__":
