@@ -9,8 +9,10 @@ SERVICES := orchestrator inventory payments shipping
 IMAGES := $(SERVICES:%=services/%) sandbox tools
 CALLEES := inventory payments shipping
 export UV_PYTHON_DOWNLOADS := never
+# Tests side by side: most of the time they wait for something, so two at a time cost little more than one.
+JOBS ?= 2
 
-.PHONY: help setup demo up down compose-test test bench check format contracts lock lift clean
+.PHONY: help setup demo up down compose-test manifests rules k8s-up k8s-test k8s-down test bench check format contracts lock lift clean
 
 help: ## This menu.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,8 +56,29 @@ compose-test: setup ## docker compose from nothing to nothing: orders from outsi
 	@$(PYTHON) deploy/compose/preflight.py
 	WAYBILL_COMPOSE_TEST=1 $(RUN)/pytest tests/compose -v --tb=short $(ARGS)
 
-# Most of the time the tests wait for something, so two at a time cost little more than one.
-JOBS ?= 2
+# What renders and checks the manifests: an environment of its own, with a lock of its own.
+.manifests/.synced: .uv/.installed deploy/k8s/checks/uv.lock deploy/k8s/checks/pyproject.toml
+	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/.manifests" $(UV) sync --quiet --locked --project deploy/k8s/checks --python $(PYTHON)
+	@touch $@
+
+manifests: setup .manifests/.synced ## Render and check the Kubernetes manifests: our rules, schemas, checkov, and that all of it finds what is wrong.
+	$(RUN)/python -m tests.manifests
+	$(RUN)/pytest tests/manifests --quiet --numprocesses $(JOBS) $(ARGS)
+
+rules: setup ## Refresh the PrometheusRules from deploy/observability/prometheus/rules.
+	$(RUN)/python deploy/k8s/rules.py
+
+# Your own kubectl, if you have one. They refuse a context that is not marked as one to try things on.
+K8S := PATH="$$PATH:$(CURDIR)/.manifests/bin" $(RUN)/waybill cluster
+k8s-up: setup .manifests/.synced ## Deploy everything to the current kubectl context, which must be one to try things on (kind).
+	$(K8S) up
+
+k8s-test: setup .manifests/.synced ## Orders there, while pods are replaced, multiplied, deleted and killed; then the audit.
+	$(K8S) test
+
+k8s-down: setup .manifests/.synced ## Delete all of it, with all orders.
+	$(K8S) down
+
 test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it; JOBS=0 runs one at a time.
 	$(RUN)/pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
 
@@ -69,6 +92,7 @@ check: setup ## Formatting, lint, types, import boundaries, locks, scripts, Dock
 	$(RUN)/mypy
 	$(RUN)/lint-imports --no-cache
 	$(UV) lock --check --quiet
+	$(UV) lock --check --quiet --project deploy/k8s/checks
 	@for image in $(IMAGES); do \
 	  $(UV) $(EXPORT) --package waybill-$$(basename $$image) | diff -u $$image/requirements.lock - \
 	  || { echo "$$image/requirements.lock is stale: make lock"; exit 1; }; done
@@ -89,6 +113,7 @@ contracts: ## Refresh the orchestrator's copies of the callees' contracts.
 EXPORT := export --quiet --locked --no-dev --no-emit-workspace --no-header --no-annotate
 lock: .uv/.installed ## Refresh uv.lock and what each image is installed from.
 	$(UV) lock
+	$(UV) lock --quiet --project deploy/k8s/checks
 	@for image in $(IMAGES); do \
 	  $(UV) $(EXPORT) --package waybill-$$(basename $$image) > $$image/requirements.lock; done
 
@@ -99,4 +124,4 @@ lift: setup ## Copy a service out of the repository, install it from wheels, run
 clean: ## Delete what the commands made.
 	@# Where root runs the demo, PostgreSQL's data stands where its own user can reach it.
 	@if [ -L build/stack/postgres ]; then rm -rf "$$(readlink build/stack/postgres)"; fi
-	rm -rf .uv .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .uv .venv .manifests build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -141,7 +141,8 @@ def called(document: Path) -> Iterator[tuple[str, list[str]]]:
     for text in code(document):
         for line in text.splitlines():
             for part in re.split(r"[|,;#]", line):
-                match = re.search(r"(?<![\w/-])(?:\.venv/bin/)?waybill ([a-z]+)\b(.*)", part)
+                # Kubernetes' namespace is called so too.
+                match = re.search(r"(?<![\w/-])(?<!--namespace )(?:\.venv/bin/)?waybill ([a-z]+)\b(.*)", part)
                 if match is not None:
                     yield match[1], re.findall(r"(?<![\w-])--[a-z][a-z-]*", match[2])
 

@@ -12,12 +12,13 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from chassis import database, health, telemetry
+from chassis import database, health, telemetry, versioning
 from chassis.access import access_middleware
 from chassis.apart import Attach
 from chassis.connection import Connection
 from chassis.database import Database
 from chassis.database_metrics import DatabaseMetrics
+from chassis.gate import Gate
 from chassis.guard import ArgumentGuard
 from chassis.http import HttpClient, reachable
 from chassis.lasting import Lasting
@@ -80,7 +81,13 @@ class Service:
 
     def worker(self, client: Client) -> Worker:
         """The service's worker, not running yet."""
+        workflows, activities = list(self.workflows), list(self.activities)
+        deployment = versioning.deployment()
+        if deployment is not None:
+            workflows.append(Gate)
+            activities.append(versioning.Looking(self._can_work).look)
         options: dict[str, Any] = {
+            "deployment_config": deployment,
             "max_concurrent_activities": self.settings.activity_slots,
             "max_concurrent_workflow_tasks": self.settings.workflow_slots,
             "max_cached_workflows": self.settings.cached_workflows,
@@ -89,9 +96,11 @@ class Service:
             "workflow_runner": runner(self.workflows),
             **self.worker_options,
         }
-        return Worker(
-            client, task_queue=self.task_queue, workflows=self.workflows, activities=self.activities, **options
-        )
+        return Worker(client, task_queue=self.task_queue, workflows=workflows, activities=activities, **options)
+
+    async def _can_work(self) -> None:
+        """What the gate of a new version asks: is the database there, with a schema that this code knows?"""
+        await self.database.expect(self.migrations)
 
     def app(self, metrics: telemetry.Metrics | None = None) -> web.Application:
         """The HTTP application: the service's routes, health and metrics, with errors as problem documents."""

@@ -13,6 +13,7 @@ from waybill import story as stories
 from waybill.audit.books import BooksError
 from waybill.audit.reading import KEEPERS
 from waybill.bench.run import BenchError
+from waybill.cluster.kubectl import ClusterError
 from waybill.demo import run as demos
 from waybill.demo.screen import Screen
 from waybill.demo.shop import ShopError
@@ -70,6 +71,7 @@ KNOWN = (
     ImportsError,
     SchedulesError,
     BenchError,
+    ClusterError,
     stories.NoStory,
     NoTrace,
     OSError,

@@ -13,7 +13,7 @@ from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD_TIME
 from orchestrator.workflows.saga import pauses
 
 with workflow.unsafe.imports_passed_through():
-    from chassis import apart
+    from chassis import apart, versioning
     from orchestrator import contract
     from orchestrator.activities import Activities, Message
     from orchestrator.contracts import shipping
@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
 TRACK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(hours=1))
 
 
-@workflow.defn(name="orchestrator.FollowDelivery")
+@workflow.defn(name="orchestrator.FollowDelivery", versioning_behavior=versioning.lasting())
 class FollowDelivery(contract.FollowDelivery):
     """See the contract. It never touches the order's outcome."""
 

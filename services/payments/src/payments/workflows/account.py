@@ -11,7 +11,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from chassis import apart
+    from chassis import apart, versioning
     from payments import account_terms as terms
     from payments.account_activities import AccountActivities, AccountMove, AccountOpen, AccountPutBack
     from payments.account_terms import AccountStart, Balance, Booked, Line, Move, PutBack
@@ -38,7 +38,7 @@ _Request = TypeVar("_Request")
 _Result = TypeVar("_Result")
 
 
-@workflow.defn(name="payments.Account")
+@workflow.defn(name="payments.Account", versioning_behavior=versioning.lasting())
 class Account(terms.Account):
     """Puts what is asked of the account in a line, and has it written to the table.
 

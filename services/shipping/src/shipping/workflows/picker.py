@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
+    from chassis import versioning
     from shipping import picking
     from shipping.pick_activities import PickActivities
 
@@ -18,7 +19,7 @@ IDLE = timedelta(minutes=10)
 """How long to hear nothing before the coordinator is told that one is still here; if it is gone, so is the picker."""
 
 
-@workflow.defn(name=picking.PICKER)
+@workflow.defn(name=picking.PICKER, versioning_behavior=versioning.lasting())
 class Picker:
     """Picks one parcel after the other.
 

@@ -12,7 +12,7 @@ from temporalio.workflow import ActivityCancellationType
 from shipping import contract
 
 with workflow.unsafe.imports_passed_through():
-    from chassis import apart
+    from chassis import apart, versioning
     from shipping.activities import Activities, Ask, Look
     from shipping.delivery import Progress, Sighting
 
@@ -27,7 +27,7 @@ PROGRESS = "progress"
 """Key of the memo that one run leaves to the next."""
 
 
-@workflow.defn(name="shipping.TrackShipment")
+@workflow.defn(name="shipping.TrackShipment", versioning_behavior=versioning.lasting())
 class TrackShipment(contract.TrackShipment):
     """Looks at what is stored when it starts and whenever it is told to; asks the carrier when it hears nothing.
 
