@@ -94,7 +94,6 @@ async def open_loop(
             _note(kept, clock() - due, held=held)
             sending.add(_sent(send(number, due)))
             sending = _raised(sending)
-        await _until(began, stopped, clock, sleep)
     finally:
         stopped.cancel()
         answers = await asyncio.gather(*sending, stopped, return_exceptions=True)
