@@ -219,4 +219,6 @@ async def opened(
                 yield opened_session
         finally:
             looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            # What else ended it is raised here: without looks no order would ever end.
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
