@@ -83,6 +83,8 @@ class Session:
         self.watcher = Watcher(target, session, client, self.clock.now, self._own)
         self.phases: list[Phase] = []
         self.pace = Pace()
+        self.begins: dict[str, float] = {}
+        """When each phase began, also one under way."""
         self._session = session
 
     async def stock_up(self, mix: Mix) -> None:
@@ -120,6 +122,7 @@ class Session:
         """
         kinds = mix.kinds(plan.seed)
         begin = await self.watcher.mark()
+        self.begins[name] = begin.at
         self.pace = Pace()
 
         async def send(_: int, due: float) -> None:
