@@ -17,6 +17,8 @@ from waybill.demo import run as demos
 from waybill.demo.screen import Screen
 from waybill.demo.shop import ShopError
 from waybill.imports import ImportsError
+from waybill.load.mix import MixError
+from waybill.load.targets import LoadError
 from waybill.schedules import SchedulesError
 from waybill.stack import plan, state
 from waybill.stack.ports import PortTaken
@@ -70,6 +72,8 @@ KNOWN = (
     ImportsError,
     SchedulesError,
     BenchError,
+    LoadError,
+    MixError,
     stories.NoStory,
     NoTrace,
     OSError,
@@ -105,14 +109,15 @@ def deployment(url: list[str] | None, token: str, directory: Path, wanted: tuple
         wanted: Names without which the stack is looked for.
     """
     stated = parse_pairs(url or [], KEEPERS)
-    token = token or _token_from_file()
+    token = token or token_from_file()
     if token and all(name in stated for name in wanted):
         return Deployment(stated, token)
     running = find(directory)
     return Deployment({**running.urls, **stated}, token or running.operator_token)
 
 
-def _token_from_file() -> str:
+def token_from_file() -> str:
+    """The token in the file that ``TOKEN_FILE`` names, or nothing. Ends the command if that cannot be read."""
     named = os.environ.get(TOKEN_FILE)
     if not named:
         return ""

@@ -42,8 +42,12 @@ async def isolate(session: Session, common: Common, options: Isolate) -> Section
         LoadError: If every order needs the pool.
     """
     if options.service in NEEDED_BY_ALL:
-        raise LoadError(f"every order needs {options.service}: there is none to compare with; take payments or shipping")
-    weights = {"fulfilled": 1 - options.needless} | {name: options.needless * part / 2 for name, part in NEEDLESS.items()}
+        raise LoadError(
+            f"every order needs {options.service}: there is none to compare with; take payments or shipping"
+        )
+    weights = {"fulfilled": 1 - options.needless} | {
+        name: options.needless * part / 2 for name, part in NEEDLESS.items()
+    }
     mix = Mix(weights)
     await session.stock_up(mix)
     marks = Marks()
@@ -96,9 +100,7 @@ def _fault(options: Isolate) -> str:
     return f"{options.service} has no replica"
 
 
-def _section(
-    session: Session, options: Isolate, phase: Phase, marks: Marks, last: Mark, said: list[str]
-) -> Section:
+def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, last: Mark, said: list[str]) -> Section:
     began = phase.begin.at
     entries = [each for each in session.ledger.entries if each.phase == phase.name]
     bounds = [phase.begin, marks.fault or last, marks.mended or last, last]
@@ -185,7 +187,9 @@ def _queues(windows: Mapping[str, Window]) -> Table:
                 for part in PARTS
             ]
             rows.append((name.replace("/", ", "), *cells))
-    columns = [f"{figure}, {part}" for figure in ("waited s, mean", "waited s, p99", "backlog at most") for part in PARTS]
+    columns = [
+        f"{figure}, {part}" for figure in ("waited s, mean", "waited s, p99", "backlog at most") for part in PARTS
+    ]
     return Table("The other pools", ("queue", *columns), rows)
 
 

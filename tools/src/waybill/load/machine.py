@@ -86,7 +86,11 @@ def describe() -> dict[str, object]:
 
 def versions() -> dict[str, str]:
     """Of what is measured, and of what measures."""
-    return {"waybill": version("waybill-tools"), "temporalio": version("temporalio"), "python": platform.python_version()}
+    return {
+        "waybill": version("waybill-tools"),
+        "temporalio": version("temporalio"),
+        "python": platform.python_version(),
+    }
 
 
 def _processor() -> str:

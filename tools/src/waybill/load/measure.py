@@ -56,9 +56,7 @@ class Window:
 
     def services(self) -> dict[str, Scrape]:
         """What each service counted in it."""
-        return {
-            name: scrape - self.begin.services.get(name, Scrape()) for name, scrape in self.end.services.items()
-        }
+        return {name: scrape - self.begin.services.get(name, Scrape()) for name, scrape in self.end.services.items()}
 
     def cores(self) -> dict[str, float]:
         """CPU seconds a second, of each process that was there from the beginning to the end."""

@@ -10,7 +10,6 @@ from waybill.load.report.model import Chart, Section, Series, Table
 from waybill.load.session import Phase, Session
 
 
-
 async def plain(session: Session, common: Common, arrivals: Arrivals, name: str = "load") -> Section:
     """Place orders by a plan, wait for their ends, and describe what was seen.
 

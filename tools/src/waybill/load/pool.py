@@ -81,9 +81,7 @@ async def _measure(session: Session, client: Client, options: Pool, replicas: in
     done, enough = Saturation(), asyncio.Event()
     at_once = math.ceil(replicas * options.slots * options.per_slot / len(CARRIERS))
     run = f"{session.run}-pool-{replicas}"
-    loops = [
-        asyncio.create_task(_again(session, client, done, enough, f"{run}-{place}")) for place in range(at_once)
-    ]
+    loops = [asyncio.create_task(_again(session, client, done, enough, f"{run}-{place}")) for place in range(at_once)]
     try:
         await session.pause(options.settle_seconds)
         begin = await session.watcher.mark()
@@ -171,7 +169,15 @@ def _section(session: Session, options: Pool, points: list[Point], said: list[st
             }
         )
     columns = (
-        *("replicas", "activities a second", "linear", "of linear", "slots in use", "activities waiting", "machine busy"),
+        *(
+            "replicas",
+            "activities a second",
+            "linear",
+            "of linear",
+            "slots in use",
+            "activities waiting",
+            "machine busy",
+        ),
         *("cores of others", "cores of Temporal", "cores of the pool", "workflows failed", "limited by"),
     )
     line = Series(f"{SERVICE}, {options.slots} slots each", [(float(each.replicas), each.rate) for each in points])

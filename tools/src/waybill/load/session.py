@@ -196,9 +196,7 @@ def recent(entries: list[Entry], since: float) -> list[float]:
 
 
 @asynccontextmanager
-async def opened(
-    target: Target, run: str, stop: asyncio.Event, tell: Callable[[str], None]
-) -> AsyncIterator[Session]:
+async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[str], None]) -> AsyncIterator[Session]:
     """A session on a target, watched from now on.
 
     Raises:

@@ -1,6 +1,5 @@
 """What is loaded: a stack of our own, one that runs, or a deployment of which only addresses are known."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -183,10 +182,7 @@ async def running(directory: Path) -> AsyncIterator[Running]:
         yield Running(directory, control)
 
 
-async def settle(seconds: float, stop: asyncio.Event) -> None:
-    """Wait for some seconds, or for the stop."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
+@asynccontextmanager
+async def remote(urls: Mapping[str, str], token: str, temporal: str | None, namespace: str) -> AsyncIterator[Remote]:
+    """A deployment of which only addresses are known."""
+    yield Remote(urls, token, temporal, namespace)

@@ -51,7 +51,9 @@ def _sum(name: str) -> Callable[[Sample], float | None]:
 
 def _max(name: str) -> Callable[[Sample], float | None]:
     def figure(sample: Sample) -> float | None:
-        return max((sample.values[f"{name}/{kind}"] for kind in KINDS if f"{name}/{kind}" in sample.values), default=None)
+        return max(
+            (sample.values[f"{name}/{kind}"] for kind in KINDS if f"{name}/{kind}" in sample.values), default=None
+        )
 
     return figure
 
@@ -94,8 +96,15 @@ def slots(samples: Sequence[Sample], began: float, moments: Sequence[Moment] = (
 
 def cpu(samples: Sequence[Sample], began: float, moments: Sequence[Moment] = ()) -> list[Chart]:
     """Cores that each part uses, and the machine as a whole."""
-    names = sorted({name.removeprefix("cpu_seconds/").partition("-")[0] for each in samples for name in each.values
-                    if name.startswith("cpu_seconds/")} - {GENERATOR})
+    names = sorted(
+        {
+            name.removeprefix("cpu_seconds/").partition("-")[0]
+            for each in samples
+            for name in each.values
+            if name.startswith("cpu_seconds/")
+        }
+        - {GENERATOR}
+    )
     if not names:
         return []
     series = [Series(name, _cores(samples, began, name)) for name in names]
@@ -103,7 +112,9 @@ def cpu(samples: Sequence[Sample], began: float, moments: Sequence[Moment] = ())
     whole = Series("the machine as a whole", _busy(samples, began)) if local else None
     note = "Whole machine: all that runs on it, the load generator too." if local else ""
     return [
-        Chart("CPU per part", SECONDS, "cores in use", [each for each in series if each.points], whole, moments, note=note)
+        Chart(
+            "CPU per part", SECONDS, "cores in use", [each for each in series if each.points], whole, moments, note=note
+        )
     ]
 
 

@@ -117,9 +117,7 @@ def _row(options: Whole, point: Point) -> tuple[str, ...]:
     queue = told["queues"][f"{options.service}/activity"]
     share = temporal_share(cores)
     slots = window.slots(options.service, "activity")
-    memory = sum(
-        value for name, value in told["memory_bytes"].items() if name.partition("-")[0] == options.service
-    )
+    memory = sum(value for name, value in told["memory_bytes"].items() if name.partition("-")[0] == options.service)
     return (
         str(point.replicas),
         number(window.ended / window.seconds),
