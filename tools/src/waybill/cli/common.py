@@ -17,7 +17,6 @@ from waybill.demo import run as demos
 from waybill.demo.screen import Screen
 from waybill.demo.shop import ShopError
 from waybill.imports import ImportsError
-from waybill.load.mix import MixError
 from waybill.load.targets import LoadError
 from waybill.schedules import SchedulesError
 from waybill.stack import plan, state
@@ -73,7 +72,6 @@ KNOWN = (
     SchedulesError,
     BenchError,
     LoadError,
-    MixError,
     stories.NoStory,
     NoTrace,
     OSError,

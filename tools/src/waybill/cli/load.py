@@ -7,12 +7,11 @@ import typer
 
 from waybill.cli import loading
 from waybill.cli.common import Token, Url, fail
-from waybill.cli.loading import USUAL_MIX, Where, carry_out
+from waybill.cli.loading import USUAL_MIX, Where, carry_out, mixed
 from waybill.load.arrivals import Spacing
 from waybill.load.conduct import DEFAULT_FOLDER, Experiment
 from waybill.load.generator import Bounds
 from waybill.load.isolate import isolate as run_isolate
-from waybill.load.mix import parse
 from waybill.load.options import Arrivals, Common, Isolate, Pool, Step, Whole, told
 from waybill.load.plain import plain
 from waybill.load.pool import pool
@@ -91,7 +90,7 @@ def load(
             fail(f"options of {context.invoked_subcommand} stand behind it: --{given[0].replace('_', '-')}")
         return
     where = Where(url, token, directory, address, namespace, name, to, as_json, as_csv)
-    shared = Common(parse(mix, failures), Bounds(most_orders, most_in_flight), warm_up, histories)
+    shared = Common(mixed(mix, failures), Bounds(most_orders, most_in_flight), warm_up, histories)
     load_of = Arrivals(rate, seconds, ramp_to, arrivals, burst, burst_every, seed)
     carry_out(
         where,
@@ -124,7 +123,7 @@ def scale(
 ) -> None:
     """Measure throughput and latency against the number of a pool's replicas."""
     numbers = parse_replicas(replicas)
-    shared = Common(parse(mix, failures), Bounds(in_flight=most_in_flight))
+    shared = Common(mixed(mix, failures), Bounds(in_flight=most_in_flight))
     alone = Pool(numbers, slots, provider_seconds, settle_seconds, pool_seconds)
     orders = Whole(service.value, numbers, slots, provider_seconds, Arrivals(rate, seconds))
     parts: list[tuple[Part, Experiment, dict[str, object]]] = [
@@ -171,7 +170,7 @@ def step(
     numbers = parse_replicas(replicas)
     if len(numbers) != 2:
         fail(f"--replicas: {replicas} is not N,N: before the step, and after it")
-    shared = Common(parse(mix))
+    shared = Common(mixed(mix))
     options = Step(
         service.value,
         slots,

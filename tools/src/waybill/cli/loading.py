@@ -14,7 +14,7 @@ from waybill.audit.reading import KEEPERS
 from waybill.cli.common import TOKEN_FILE, fail, parse_pairs, run, screen, token_from_file
 from waybill.load import targets
 from waybill.load.conduct import DEFAULT_FOLDER, GOOD, Experiment, Test, conduct
-from waybill.load.mix import KINDS, USUAL
+from waybill.load.mix import KINDS, USUAL, Mix, MixError, parse
 from waybill.load.progress import Progress
 from waybill.load.report.files import PAGE
 from waybill.load.report.model import Document
@@ -79,6 +79,14 @@ class Where:
         if self.directory is not None:
             return targets.running(self.directory)
         return targets.embedded(self.folder / "stack", {}, lambda line: progress.tell(f"  {line}"))
+
+
+def mixed(text: str, failures: float = 0.0) -> Mix:
+    """The mix that the options name. Ends the command if it is none."""
+    try:
+        return parse(text, failures)
+    except MixError as error:
+        fail(f"--mix: {error}")
 
 
 def carry_out(where: Where, title: str, experiments: Sequence[Experiment], settings: dict[str, object]) -> None:

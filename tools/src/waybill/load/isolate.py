@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from waybill.load import views
@@ -67,7 +68,7 @@ async def isolate(session: Session, common: Common, options: Isolate) -> Section
                 await _mend(session, options, 1)
         await session.finished()
         last = await session.watcher.mark()
-    return _section(session, options, phase, marks, last, said)
+    return _section(session, options, phase, marks, last=last, said=said)
 
 
 async def _direct(session: Session, options: Isolate, marks: Marks) -> None:
@@ -100,11 +101,11 @@ def _fault(options: Isolate) -> str:
     return f"{options.service} has no replica"
 
 
-def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, last: Mark, said: list[str]) -> Section:
+def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, last: Mark, said: list[str]) -> Section:
     began = phase.begin.at
     entries = [each for each in session.ledger.entries if each.phase == phase.name]
     bounds = [phase.begin, marks.fault or last, marks.mended or last, last]
-    windows = dict(zip(PARTS, (session.window(*pair) for pair in zip(bounds, bounds[1:], strict=False)), strict=True))
+    windows = dict(zip(PARTS, (session.window(*pair) for pair in pairwise(bounds)), strict=True))
     by_part = {
         part: [each for each in entries if window.begin.at <= each.intended < window.end.at]
         for part, window in windows.items()
@@ -132,18 +133,23 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, las
         "open_loop": phase.pace.open,
     }
     text = [
-        f"{number(options.rate)} orders a second, of which {options.needless:.0%} do not need {options.service}: they are refused "
-        f"in inventory. After {options.before_seconds:g} s {_fault(options)}, for {options.fault_seconds:g} s.",
-        f"Latency of the orders that do not need it, while the fault lasted against before: p50 {_times(ratio[50.0])}, "
-        f"p95 {_times(ratio[95.0])}.",
+        (
+            f"{number(options.rate)} orders a second, of which {options.needless:.0%} do not need {options.service}: they "
+            f"are refused in inventory. After {options.before_seconds:g} s {_fault(options)}, for "
+            f"{options.fault_seconds:g} s."
+        ),
+        (
+            f"Latency of the orders that do not need it, while the fault lasted against before: p50 "
+            f"{_times(ratio[50.0])}, p95 {_times(ratio[95.0])}."
+        ),
     ]
     if recovered is not None:
         text.append(f"The pool's backlog was gone {recovered:.0f} s after it was mended.")
     charts = [
         Chart(
             "Orders that need the pool, and orders that do not",
-            f"{views.SECONDS}, when the order was to begin",
-            "seconds to its end, p95",
+            views.SECONDS,
+            "seconds to the end, p95",
             [
                 Series(f"need {options.service}", _p95(needing, began)),
                 Series("do not need it", _p95(needless, began)),

@@ -11,6 +11,8 @@ BUSY = 0.90
 """Share of the machine's CPU from which it is the limit: what is measured then is the machine."""
 FULL = 0.93
 """Share of a pool's slots, in the mean, from which they are used up. Between two tasks a slot is free for a moment."""
+STRANGERS = 0.2
+"""Cores from which it is told that somebody else used them."""
 WAITING = 2.0
 """Tasks that wait, in the middle of all samples, from which there is a backlog."""
 
@@ -52,7 +54,9 @@ def limit(window: Window) -> Limit:
     """
     busy = window.machine()
     if busy is not None and busy >= BUSY:
-        return Limit(Resource.MACHINE, f"this machine: {busy:.0%} of its CPU in use")
+        strangers = window.strangers() or 0.0
+        others = f", {strangers:.1f} cores of it by what is not Waybill's" if strangers >= STRANGERS else ""
+        return Limit(Resource.MACHINE, f"this machine: {busy:.0%} of its CPU in use{others}")
     backlogs = {(queue, kind): window.waiting(queue, kind) for queue in SERVICES for kind in KINDS}
     (queue, kind), most = max(backlogs.items(), key=lambda each: each[1])
     if most < WAITING:

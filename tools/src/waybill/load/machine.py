@@ -20,11 +20,14 @@ class Machine:
         self._found: dict[int, psutil.Process] = {}
 
     def sample(self, pids: Mapping[str, int]) -> dict[str, float]:
-        """Figures by name: ``cpu_seconds/NAME`` and ``memory_bytes/NAME``, and of the machine the CPU seconds since its
-        start of which one was busy, ``busy_seconds``, and all, ``all_seconds``.
+        """Look once.
 
         Args:
             pids: Of the processes, by name. Ours is there besides.
+
+        Returns:
+            By name: ``cpu_seconds/NAME`` and ``memory_bytes/NAME``, and CPU seconds of the machine since its start: those
+            that were busy, ``busy_seconds``, and all of them, ``all_seconds``.
         """
         figures: dict[str, float] = {}
         for name, pid in {**pids, GENERATOR: os.getpid()}.items():

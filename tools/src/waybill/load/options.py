@@ -74,7 +74,7 @@ class Pool:
     provider_seconds: float = 1.0
     settle_seconds: float = 8.0
     seconds: float = 40.0
-    per_slot: float = 2.0
+    per_slot: float = 3.0
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ async def pool(session: Session, options: Pool) -> Section:
         for replicas in options.replicas:
             if session.stop.is_set():
                 break
-            session.tell(f"Pool alone: {SERVICE} with {replicas} replica{'' if replicas == 1 else 's'}.")
+            session.tell(f"Pool alone: {SERVICE} with {_replicas(replicas)}.")
             await session.target.scale(SERVICE, replicas)
             point = await _measure(session, session.client, options, replicas)
             if point is not None:
@@ -112,6 +112,10 @@ async def _again(session: Session, client: Client, done: Saturation, enough: asy
             done.ends.append(session.clock.now())
 
 
+def _replicas(number_of: int) -> str:
+    return f"{number_of} replica{'' if number_of == 1 else 's'}"
+
+
 def _request(order_id: str) -> dict[str, object]:
     """A ``PlanRequest`` of shipping's contract, as it is on the wire."""
     return {
@@ -139,7 +143,9 @@ def _section(session: Session, options: Pool, points: list[Point], said: list[st
         slots, busy, strangers = window.slots(SERVICE, "activity"), window.machine(), window.strangers()
         cores = window.cores()
         if limited.machine:
-            warnings.append(f"{point.replicas} replicas: {limited.words}. The point says how much the machine can do.")
+            warnings.append(
+                f"{_replicas(point.replicas)}: {limited.words}. The point says how much the machine can do."
+            )
         rows.append(
             (
                 str(point.replicas),
@@ -194,15 +200,15 @@ def _section(session: Session, options: Pool, points: list[Point], said: list[st
         markers=True,
         note="Linear: the first point, multiplied.",
     )
-    text = [
-        f"{WORKFLOW} workflows straight on the queue {SERVICE}, {options.per_slot:g} activities under way or waiting for each "
-        f"slot. Each asks {len(CARRIERS)} carriers side by side, which take {options.provider_seconds:g} s to answer. "
+    text = (
+        f"{WORKFLOW} workflows straight on the queue {SERVICE}, {options.per_slot:g} activities under way or waiting for "
+        f"each slot. Each asks {len(CARRIERS)} carriers side by side, which take {options.provider_seconds:g} s to answer. "
         f"Replicas are processes of their own. Throughput is the slope of completions over {options.seconds:g} s, "
-        f"{options.settle_seconds:g} s after saturation began.",
-    ]
+        f"{options.settle_seconds:g} s after saturation began."
+    )
     return Section(
         "The pool alone",
-        text,
+        [text],
         [chart] if points else [],
         tables=[Table("Throughput against replicas", columns, rows)],
         results={"points": results},

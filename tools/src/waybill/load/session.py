@@ -66,6 +66,7 @@ class Session:
         target: Target,
         session: aiohttp.ClientSession,
         client: Client | None,
+        *,
         run: str,
         stop: asyncio.Event,
         tell: Callable[[str], None],
@@ -213,7 +214,7 @@ async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[
             raise LoadError(f"Temporal does not answer at {target.temporal}") from None
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     async with aiohttp.ClientSession(connector=connector) as session:
-        opened_session = Session(target, session, client, run, stop, tell)
+        opened_session = Session(target, session, client, run=run, stop=stop, tell=tell)
         looking = asyncio.create_task(opened_session.ledger.watch())
         try:
             async with opened_session.watcher.watching():

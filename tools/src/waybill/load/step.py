@@ -56,7 +56,7 @@ async def step(session: Session, common: Common, options: Step) -> Section:
             await asyncio.gather(directing, return_exceptions=True)
         await session.finished()
         last = await session.watcher.mark()
-    return await _section(session, options, phase, happened, last, said)
+    return await _section(session, options, phase, happened, last=last, said=said)
 
 
 async def _direct(session: Session, options: Step, happened: Happened) -> None:
@@ -85,7 +85,7 @@ async def _direct(session: Session, options: Step, happened: Happened) -> None:
 
 
 async def _section(
-    session: Session, options: Step, phase: Phase, happened: Happened, last: Mark, said: list[str]
+    session: Session, options: Step, phase: Phase, happened: Happened, *, last: Mark, said: list[str]
 ) -> Section:
     began = phase.begin.at
     samples = [each for each in session.watcher.samples if each.at >= began]

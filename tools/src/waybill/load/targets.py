@@ -145,7 +145,9 @@ class Remote(Target):
 
     async def scale(self, service: str, replicas: int) -> None:
         """See the base class."""
-        raise LoadError(f"{service} cannot be scaled from here: scale it yourself, or load a stack of ours")
+        raise LoadError(
+            f"{service} cannot be scaled to {replicas} from here: scale it yourself, or load a stack of ours"
+        )
 
     async def configure(self, service: str, variables: Mapping[str, str]) -> None:
         """See the base class."""

@@ -1,6 +1,7 @@
 """Charts and tables that all experiments have."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from waybill.load.latency import Latencies, over_time
@@ -14,6 +15,8 @@ from waybill.load.watch import KINDS, Sample
 from waybill.stack import SERVICES
 
 SECONDS = "seconds since the beginning"
+CPU = "cpu_seconds/"
+APART_SECONDS = 0.5
 STRETCHES = 60
 """Of a chart of percentiles over time, at most."""
 
@@ -25,11 +28,11 @@ def percentiles(entries: Iterable[Entry], began: float, moments: Sequence[Moment
     lines = over_time(pairs, max(1.0, longest / STRETCHES), (50.0, 95.0, 99.0))
     return Chart(
         title or "Latency of orders",
-        f"{SECONDS}, when the order was to begin",
-        "seconds to its end",
+        SECONDS,
+        "seconds to the end",
         [Series(f"p{percent:g}", line) for percent, line in lines.items()],
         moments=moments,
-        note="From the intended start, whether or not the generator kept it, to the last state.",
+        note="At the time when an order was to begin, and from then to its last state, whether or not that time was kept.",
     )
 
 
@@ -96,36 +99,37 @@ def slots(samples: Sequence[Sample], began: float, moments: Sequence[Moment] = (
 
 def cpu(samples: Sequence[Sample], began: float, moments: Sequence[Moment] = ()) -> list[Chart]:
     """Cores that each part uses, and the machine as a whole."""
-    names = sorted(
-        {
-            name.removeprefix("cpu_seconds/").partition("-")[0]
-            for each in samples
-            for name in each.values
-            if name.startswith("cpu_seconds/")
-        }
-        - {GENERATOR}
-    )
-    if not names:
+    known = {_part(name) for each in samples for name in each.values if name.startswith(CPU)} - {GENERATOR}
+    if not known:
         return []
-    series = [Series(name, _cores(samples, began, name)) for name in names]
+    # Services first, so that they have the colours of their queues.
+    names = [*(name for name in SERVICES if name in known), *sorted(known - set(SERVICES))]
+    apart = spaced(samples)
+    series = [Series(name, _cores(apart, began, name)) for name in names]
     local = len(names) > len(SERVICES)
-    whole = Series("the machine as a whole", _busy(samples, began)) if local else None
+    whole = Series("the machine as a whole", _busy(apart, began)) if local else None
     note = "Whole machine: all that runs on it, the load generator too." if local else ""
-    return [
-        Chart(
-            "CPU per part", SECONDS, "cores in use", [each for each in series if each.points], whole, moments, note=note
-        )
-    ]
+    drawn = [each for each in series if each.points]
+    return [Chart("CPU per part", SECONDS, "cores in use", drawn, whole, moments, note=note)]
+
+
+def spaced(samples: Iterable[Sample]) -> list[Sample]:
+    """Samples that lie far enough apart for a rate: some are taken at moments of their own, between others."""
+    kept: list[Sample] = []
+    for sample in samples:
+        if not kept or sample.at - kept[-1].at >= APART_SECONDS:
+            kept.append(sample)
+    return kept
 
 
 def _cores(samples: Sequence[Sample], began: float, part: str) -> list[Point]:
     points: list[Point] = []
     before: Sample | None = None
     for sample in samples:
-        names = [name for name in sample.values if name.startswith("cpu_seconds/") and _part(name) == part]
+        names = [name for name in sample.values if name.startswith(CPU) and _part(name) == part]
         if not names:
             continue
-        if before is not None and sample.at > before.at:
+        if before is not None:
             both = [name for name in names if name in before.values]
             grown = sum(max(sample.values[name] - before.values[name], 0.0) for name in both)
             points.append((sample.at - began, grown / (sample.at - before.at)))
@@ -134,15 +138,13 @@ def _cores(samples: Sequence[Sample], began: float, part: str) -> list[Point]:
 
 
 def _part(name: str) -> str:
-    return name.removeprefix("cpu_seconds/").partition("-")[0]
+    return name.removeprefix(CPU).partition("-")[0]
 
 
 def _busy(samples: Sequence[Sample], began: float) -> list[Point]:
-    pairs = zip(samples, samples[1:], strict=False)
     return [
         (later.at - began, (later.values["busy_seconds"] - sooner.values["busy_seconds"]) / (later.at - sooner.at))
-        for sooner, later in pairs
-        if later.at > sooner.at
+        for sooner, later in pairwise(samples)
     ]
 
 
@@ -159,7 +161,7 @@ def where_time_goes(window: Window, title: str = "Where an order's time goes") -
                 "seconds an order",
                 ("waiting in the queue", "at work"),
                 [(name, (each["waiting"], each["working"])) for name, each in shares.items()],
-                "From the workers' own histograms: schedule to start, and execution. What goes on side by side counts twice.",
+                "By the workers' own histograms: schedule to start, execution. What goes on side by side counts twice.",
             )
         )
     if states:
@@ -235,8 +237,8 @@ def pace_warnings(phases: Iterable[Phase]) -> list[str]:
         pace = phase.pace
         if pace.held:
             said.append(
-                f"{phase.name}: {pace.held} of {pace.sent} orders waited for the bound of orders in flight. For these the "
-                "loop was closed: they were sent late, though their latency counts from when they should have been."
+                f"{phase.name}: {pace.held} of {pace.sent} orders waited for the bound of orders in flight. For these "
+                "the loop was closed: they were sent late, though their latency counts from the intended start."
             )
         if pace.late:
             said.append(

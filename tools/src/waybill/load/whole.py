@@ -45,7 +45,7 @@ async def whole(session: Session, common: Common, options: Whole) -> Section:
                 break
             session.tell(f"Whole orders: {options.service} with {replicas} replica{'' if replicas == 1 else 's'}.")
             await session.target.scale(options.service, replicas)
-            name = f"{options.service} × {replicas}"
+            name = f"{options.service} x {replicas}"
             phase = await session.drive(name, options.arrivals.plan(), common.mix, common.bounds)
             await session.finished()
             window = session.window(phase.begin, phase.end)
@@ -85,14 +85,14 @@ def _section(session: Session, options: Whole, points: list[Point], said: list[s
         *views.cpu(samples, began, moments),
     ]
     rate = number(options.arrivals.rate)
-    text = [
+    text = (
         f"{rate} orders a second for {options.arrivals.seconds:g} s, with {options.service} at "
         f"{', '.join(str(each.replicas) for each in points)} replicas of {options.slots} slots; its providers take "
-        f"{options.provider_seconds:g} s to answer. Between two points all orders came to their ends.",
-    ]
+        f"{options.provider_seconds:g} s to answer. Between two points all orders came to their ends."
+    )
     return Section(
         "Whole orders",
-        text,
+        [text],
         charts if points else [],
         [bars for each in points for bars in views.where_time_goes(each.window, f"{each.replicas} replicas")[:1]],
         [

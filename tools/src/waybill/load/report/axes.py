@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+SMALLEST_DIGITS = 4
+"""Behind the point, at most: a tenth of a millisecond is small enough."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -61,5 +64,6 @@ def number(value: float) -> str:
     if size >= 10_000:
         return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(size))) if size < 100 else 0
-    text = f"{value:.{min(digits, 6)}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    text = f"{value:.{min(digits, SMALLEST_DIGITS)}f}"
+    short = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if short == "-0" else short

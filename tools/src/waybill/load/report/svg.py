@@ -119,7 +119,8 @@ class _Frame:
     def dots(self, series: Series, kind: str) -> Iterator[str]:
         for x, y in series.points:
             words = escape(f"{series.name}: {number(y)} at {number(x)}")
-            yield f'<circle class="{kind}" cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="4"><title>{words}</title></circle>'
+            place = f'cx="{self.x(x):.1f}" cy="{self.y(y):.1f}"'
+            yield f'<circle class="{kind}" {place} r="4"><title>{words}</title></circle>'
 
     def moment(self, value: float, words: str) -> Iterator[str]:
         x, floor = self.x(value), self._form.height - BOTTOM
@@ -131,7 +132,8 @@ class _Frame:
 
     def svg(self, title: str, parts: Sequence[str]) -> str:
         form = self._form
-        head = f'<svg class="{form.name}" viewBox="0 0 {form.width} {form.height}" role="img" aria-label="{escape(title)}">'
+        size = f'viewBox="0 0 {form.width} {form.height}"'
+        head = f'<svg class="{form.name}" {size} role="img" aria-label="{escape(title)}">'
         return head + "".join(parts) + "</svg>"
 
 
