@@ -134,8 +134,8 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
     }
     text = [
         (
-            f"{number(options.rate)} orders a second, of which {options.needless:.0%} do not need {options.service}: they "
-            f"are refused in inventory. After {options.before_seconds:g} s {_fault(options)}, for "
+            f"{number(options.rate)} orders a second, of which {options.needless:.0%} do not need {options.service}: "
+            f"they are refused in inventory. After {options.before_seconds:g} s {_fault(options)}, for "
             f"{options.fault_seconds:g} s."
         ),
         (

@@ -10,7 +10,7 @@ import psutil  # type: ignore[import-untyped]  # its types are a package of thei
 GENERATOR = "waybill"
 """Name of our own process among those of the stack."""
 FAMILY = "postgres"
-"""What has a process for each connection. To look for children costs some milliseconds, so only it is asked for them."""
+"""What has a process for each connection. Looking for children takes milliseconds, so only it is asked for them."""
 
 
 class Machine:
@@ -26,8 +26,8 @@ class Machine:
             pids: Of the processes, by name. Ours is there besides.
 
         Returns:
-            By name: ``cpu_seconds/NAME`` and ``memory_bytes/NAME``, and CPU seconds of the machine since its start: those
-            that were busy, ``busy_seconds``, and all of them, ``all_seconds``.
+            By name: ``cpu_seconds/NAME`` and ``memory_bytes/NAME``, and CPU seconds of the machine since its start:
+            those that were busy, ``busy_seconds``, and all of them, ``all_seconds``.
         """
         figures: dict[str, float] = {}
         for name, pid in {**pids, GENERATOR: os.getpid()}.items():

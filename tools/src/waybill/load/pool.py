@@ -201,9 +201,9 @@ def _section(session: Session, options: Pool, points: list[Point], said: list[st
         note="Linear: the first point, multiplied.",
     )
     text = (
-        f"{WORKFLOW} workflows straight on the queue {SERVICE}, {options.per_slot:g} activities under way or waiting for "
-        f"each slot. Each asks {len(CARRIERS)} carriers side by side, which take {options.provider_seconds:g} s to answer. "
-        f"Replicas are processes of their own. Throughput is the slope of completions over {options.seconds:g} s, "
+        f"{WORKFLOW} workflows straight on the queue {SERVICE}, {options.per_slot:g} activities under way or "
+        f"waiting for each slot. Each asks {len(CARRIERS)} carriers side by side, which take "
+        f"{options.provider_seconds:g} s to answer. Replicas are processes of their own. Throughput is the slope of completions over {options.seconds:g} s, "
         f"{options.settle_seconds:g} s after saturation began."
     )
     return Section(

@@ -105,7 +105,8 @@ class Progress:
         self._screen.say(
             f"  {told['seconds']:4.0f} s: {number(told['sent_per_second'])} sent a second, "
             f"{number(told['ended_per_second'])} ended; {told['in_flight']:.0f} in flight; "
-            f"p50 {number(told['p50_seconds'])} s, p99 {number(told['p99_seconds'])} s; backlog {backlog}; {told['errors']:.0f} errors"
+            f"p50 {number(told['p50_seconds'])} s, p99 {number(told['p99_seconds'])} s; "
+            f"backlog {backlog}; {told['errors']:.0f} errors"
         )
 
     def _table(self) -> Table:

@@ -118,11 +118,19 @@ async def _section(
         looked = await anatomy.dissect_all(session.client, happened.under_way[:LOOKED_AT])
         highest = max((each.attempts for each in looked), default=0)
         lost = sum(each.lost for each in looked)
-        results["drain"] = {"orders_looked_at": len(looked), "highest_attempt": highest, "activities_lost": lost}
+        repeated = [words for each in looked for words in each.repeated]
+        results["drain"] = {
+            "orders_looked_at": len(looked),
+            "highest_attempt": highest,
+            "activities_repeated": repeated,
+            "activities_lost": lost,
+        }
         rows += [
             ("orders under way when the drain began", str(len(happened.under_way))),
             ("of these, histories read", str(len(looked))),
             ("highest attempt at any of their activities (1: none was repeated)", str(highest)),
+            ("their activities that were repeated", str(len(repeated))),
+            *(("repeated", words) for words in repeated),
             ("their activities that timed out or failed", str(lost)),
         ]
     rows.append(("attempts at activities that failed, whole run, all pools", number(failed)))

@@ -32,7 +32,7 @@ def percentiles(entries: Iterable[Entry], began: float, moments: Sequence[Moment
         "seconds to the end",
         [Series(f"p{percent:g}", line) for percent, line in lines.items()],
         moments=moments,
-        note="At the time when an order was to begin, and from then to its last state, whether or not that time was kept.",
+        note="At the time when an order was to begin, and from then to its last state, also if that time was not kept.",
     )
 
 
