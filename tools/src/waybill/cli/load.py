@@ -238,7 +238,7 @@ def short(
     alone = Pool(replicas=(1, 2, 4), settle_seconds=4.0, seconds=12.0)
     orders = Whole(replicas=(1, 2), arrivals=Arrivals(rate=3.0, seconds=15.0))
     up = Step(rate=1.5, before_seconds=8.0, react_seconds=8.0, after_seconds=14.0, down_seconds=8.0, replicas=(1, 2))
-    apart = Isolate(rate=2.0, before_seconds=12.0, fault_seconds=12.0, after_seconds=8.0)
+    apart = Isolate(rate=2.0, before_seconds=12.0, fault_seconds=12.0, after_seconds=14.0)
     carry_out(
         Where(directory=directory, name=name, to=to),
         "Load: a first look",

@@ -76,6 +76,7 @@ async def open_loop(
     """
     limits, kept = bounds or Bounds(), pace or Pace()
     began = clock()
+    released = began  # what was due before this moment waited for the bound too
     sending: set[asyncio.Task[None]] = set()
     stopped = asyncio.create_task(stop.wait())
     try:
@@ -85,9 +86,10 @@ async def open_loop(
                 kept.cut = f"after {limits.orders} orders, which is the bound"
                 break
             await _until(due, stopped, clock, sleep)
-            held = in_flight() >= limits.in_flight
+            held = due < released
             while in_flight() >= limits.in_flight and not stop.is_set():
                 await _first(room(), stopped)
+                held, released = True, clock()
             if stop.is_set():
                 kept.cut = "stopped by hand"
                 break

@@ -203,8 +203,8 @@ def _section(session: Session, options: Pool, points: list[Point], said: list[st
     text = (
         f"{WORKFLOW} workflows straight on the queue {SERVICE}, {options.per_slot:g} activities under way or "
         f"waiting for each slot. Each asks {len(CARRIERS)} carriers side by side, which take "
-        f"{options.provider_seconds:g} s to answer. Replicas are processes of their own. Throughput is the slope of completions over {options.seconds:g} s, "
-        f"{options.settle_seconds:g} s after saturation began."
+        f"{options.provider_seconds:g} s to answer. Replicas are processes of their own. Throughput is the "
+        f"slope of completions over {options.seconds:g} s, {options.settle_seconds:g} s after saturation began."
     )
     return Section(
         "The pool alone",
