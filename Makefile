@@ -10,7 +10,7 @@ IMAGES := $(SERVICES:%=services/%) sandbox tools
 CALLEES := inventory payments shipping
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo up down compose-test test bench check format contracts lock lift clean
+.PHONY: help setup demo up down compose-test test bench load check format contracts lock lift clean
 
 help: ## This menu.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it
 
 bench: setup ## Ratios, both sides in one run: build/bench.json. ONLY='fanout_*' narrows it; PAIRS=5.
 	$(RUN)/waybill bench $(if $(ONLY),--only '$(ONLY)') $(if $(PAIRS),--pairs $(PAIRS)) $(ARGS)
+
+load: setup ## How pools scale, in small: build/load/short/report.html, within five minutes. ARGS="--name mine".
+	$(RUN)/waybill load short $(ARGS)
 
 check: setup ## Formatting, lint, types, import boundaries, locks.
 	$(RUN)/ruff format --check

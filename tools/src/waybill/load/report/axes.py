@@ -7,6 +7,9 @@ from dataclasses import dataclass
 SMALLEST_DIGITS = 4
 """Behind the point, at most: a tenth of a millisecond is small enough."""
 
+FLAT = 1e-9
+"""Values that differ by less are alike."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -39,8 +42,8 @@ def axis(values: Iterable[float], *, count: int = 5, zero: bool = True) -> Axis:
     least, most = min(finite, default=0.0), max(finite, default=1.0)
     if zero and least > 0:
         least = 0.0
-    if most <= least:
-        most = least + (abs(least) or 1.0)
+    if most - least < FLAT:
+        most = least + max(abs(least), 1.0)
     step = nice((most - least) / count)
     first, last = math.floor(least / step + 1e-9), math.ceil(most / step - 1e-9)
     ticks = [round(number * step, 10) for number in range(first, last + 1)]
