@@ -12,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 # Tests side by side: most of the time they wait for something, so two at a time cost little more than one.
 JOBS ?= 2
 
-.PHONY: help setup demo up down compose-test manifests rules k8s-up k8s-test k8s-down test bench check format contracts lock lift clean
+.PHONY: help setup demo up down compose-test manifests rules k8s-up k8s-test k8s-down test bench load check format contracts lock lift clean
 
 help: ## This menu.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it
 
 bench: setup ## Ratios, both sides in one run: build/bench.json. ONLY='fanout_*' narrows it; PAIRS=5.
 	$(RUN)/waybill bench $(if $(ONLY),--only '$(ONLY)') $(if $(PAIRS),--pairs $(PAIRS)) $(ARGS)
+
+load: setup ## How pools scale, in small: build/load/short/report.html, within five minutes. ARGS="--name mine".
+	$(RUN)/waybill load short $(ARGS)
 
 FILES := git ls-files --cached --others --exclude-standard --
 check: setup ## Formatting, lint, types, import boundaries, locks, scripts, Dockerfiles, YAML, compose files.

@@ -5,6 +5,7 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -63,13 +64,10 @@ def test_every_make_target_that_is_named_is_one(document: Path) -> None:
 
 @every_document
 def test_every_waybill_command_and_option_that_is_named_is_one(document: Path) -> None:
-    commands = {
-        name: {option for parameter in command.params for option in parameter.opts}
-        for name, command in typer.main.get_group(app).commands.items()
-    }
+    commands = _commands(typer.main.get_group(app))
     wrong = [
         f"waybill {name} {option}".strip()
-        for name, options in called(document)
+        for name, options in called(document, commands)
         for option in ["", *options]
         if name not in commands or (option and option not in commands[name])
     ]
@@ -136,7 +134,17 @@ def defined(path: Path) -> set[str]:
     return names
 
 
-def called(document: Path) -> Iterator[tuple[str, list[str]]]:
+def _commands(group: Any, before: str = "") -> dict[str, set[str]]:
+    """The options of each command, those of groups by both words."""
+    found: dict[str, set[str]] = {}
+    for name, command in group.commands.items():
+        found[before + name] = {option for parameter in command.params for option in parameter.opts}
+        if hasattr(command, "commands"):
+            found |= _commands(command, f"{before}{name} ")
+    return found
+
+
+def called(document: Path, commands: dict[str, set[str]]) -> Iterator[tuple[str, list[str]]]:
     """Each call of ``waybill`` in a document's code, with the options that it is given."""
     for text in code(document):
         for line in text.splitlines():
@@ -144,7 +152,9 @@ def called(document: Path) -> Iterator[tuple[str, list[str]]]:
                 # Kubernetes' namespace is called so too.
                 match = re.search(r"(?<![\w/-])(?<!--namespace )(?:\.venv/bin/)?waybill ([a-z]+)\b(.*)", part)
                 if match is not None:
-                    yield match[1], re.findall(r"(?<![\w-])--[a-z][a-z-]*", match[2])
+                    second = re.match(r" ([a-z]+)\b", match[2])
+                    both = f"{match[1]} {second[1]}" if second is not None else match[1]
+                    yield both if both in commands else match[1], re.findall(r"(?<![\w-])--[a-z][a-z-]*", match[2])
 
 
 def settings_of(program: str) -> type[BaseSettings]:

@@ -2,7 +2,7 @@
 
 import typer
 
-from waybill.cli import bench, cluster, imports, orders, samples, schedules, stack, trace
+from waybill.cli import bench, cluster, imports, load, orders, samples, schedules, stack, trace
 
 app = typer.Typer(
     help="Run, watch, break and audit a Waybill deployment.",
@@ -13,5 +13,6 @@ app = typer.Typer(
 for part in (stack, samples, orders, trace, imports, bench):
     app.add_typer(part.app)
 app.add_typer(imports.files, name="import")
+app.add_typer(load.app, name="load")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(cluster.commands, name="cluster")

@@ -18,6 +18,7 @@ from waybill.demo import run as demos
 from waybill.demo.screen import Screen
 from waybill.demo.shop import ShopError
 from waybill.imports import ImportsError
+from waybill.load.targets import LoadError
 from waybill.schedules import SchedulesError
 from waybill.stack import plan, state
 from waybill.stack.ports import PortTaken
@@ -72,6 +73,7 @@ KNOWN = (
     SchedulesError,
     BenchError,
     ClusterError,
+    LoadError,
     stories.NoStory,
     NoTrace,
     OSError,
@@ -107,14 +109,15 @@ def deployment(url: list[str] | None, token: str, directory: Path, wanted: tuple
         wanted: Names without which the stack is looked for.
     """
     stated = parse_pairs(url or [], KEEPERS)
-    token = token or _token_from_file()
+    token = token or token_from_file()
     if token and all(name in stated for name in wanted):
         return Deployment(stated, token)
     running = find(directory)
     return Deployment({**running.urls, **stated}, token or running.operator_token)
 
 
-def _token_from_file() -> str:
+def token_from_file() -> str:
+    """The token in the file that ``TOKEN_FILE`` names, or nothing. Ends the command if that cannot be read."""
     named = os.environ.get(TOKEN_FILE)
     if not named:
         return ""

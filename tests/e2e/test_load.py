@@ -1,0 +1,110 @@
+"""Load on real processes, in small: every order is accounted for, and what somebody stops is reported all the same."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from waybill.demo.screen import Screen
+from waybill.load.arrivals import Spacing
+from waybill.load.conduct import GOOD, Test, conduct
+from waybill.load.mix import Mix
+from waybill.load.options import Arrivals, Common, Pool
+from waybill.load.plain import plain
+from waybill.load.pool import pool
+from waybill.load.progress import Progress
+from waybill.load.report.model import Section
+from waybill.load.session import Session, opened
+from waybill.load.targets import Embedded, Remote, Target
+from waybill.stack import SERVICES, Stack
+
+SMALL = Common(Mix({"fulfilled": 1, "two-parcels": 1}, failures=0.25), warm_up=2, histories=1)
+FEW = Arrivals(rate=4.0, seconds=3.0, spacing=Spacing.STEADY)
+
+
+@asynccontextmanager
+async def as_target(target: Target) -> AsyncIterator[Target]:
+    """Of a stack that others use too."""
+    yield target
+
+
+async def run(target: Target, folder: Path, *experiments: object) -> tuple[int, dict[str, object]]:
+    test = Test("e2e", "Load", folder, as_target(target), experiments, {})  # type: ignore[arg-type]
+    code, _ = await conduct(test, Progress(Screen(), silent=True))
+    document: dict[str, object] = json.loads((folder / "report.json").read_text())
+    return code, document
+
+
+async def test_orders_at_a_rate_are_all_accounted_for(stack: Stack, tmp_path: Path) -> None:
+    code, document = await run(Embedded(stack), tmp_path, lambda session: plain(session, SMALL, FEW))
+    assert code == GOOD, document["verdict"]
+    [section] = document["sections"]  # type: ignore[misc]
+    results = section["results"]  # type: ignore[index]
+    assert results["orders_sent"] == 12
+    assert results["orders_ended"] == 12
+    assert results["open_loop"]
+    assert results["orders_that_ended_otherwise"] == 0
+    assert {"temporal", "postgres", "sandbox", *SERVICES} <= set(results["cpu_seconds_per_order"])
+    assert all(results["db_writes_per_order"][service] > 0 for service in SERVICES)
+    assert results["anatomy"]["fulfilled"]["events"] > 50
+    assert results["anatomy"]["fulfilled"]["state_transitions"] > 20
+    assert results["states_seconds_per_order"]["reserving"] > 0
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert len((tmp_path / "orders.csv").read_text().splitlines()) == 12 + SMALL.warm_up + 1
+
+
+async def test_a_deployment_of_which_only_addresses_are_known_is_loaded_too(stack: Stack, tmp_path: Path) -> None:
+    urls = {name: url for name, url in stack.urls.items() if name != "temporal"}
+    target = Remote(urls, stack.operator_token, None)
+    code, document = await run(target, tmp_path, lambda session: plain(session, SMALL, FEW))
+    assert code == GOOD, document["verdict"]
+    [section] = document["sections"]  # type: ignore[misc]
+    results = section["results"]  # type: ignore[index]
+    assert results["machine_busy_share"] is None
+    assert set(results["cpu_seconds_per_order"]) >= set(SERVICES)  # by their own word
+    assert "anatomy" not in results
+
+
+async def test_the_pool_alone_is_measured_at_saturation(stack: Stack, tmp_path: Path) -> None:
+    options = Pool((1,), slots=5, provider_seconds=0.2, settle_seconds=1.0, seconds=4.0)
+    target = Embedded(stack)
+    try:
+        code, document = await run(target, tmp_path, lambda session: pool(session, options))
+    finally:
+        stack.env["shipping"].pop("SHIPPING_ACTIVITY_SLOTS")
+        await stack.restart("shipping")
+    assert code == GOOD, document["verdict"]
+    [section] = document["sections"]  # type: ignore[misc]
+    [point] = section["results"]["points"]  # type: ignore[index]
+    # Five slots and a fifth of a second: never more than 25, however fast the machine is.
+    assert 0 < point["activities_per_second"] <= 26
+    assert point["workflows_failed"] == 0
+    assert point["queues"]["shipping/activity"]["slots_mean"] == 5
+
+
+async def test_what_somebody_stops_is_reported_and_loses_no_order(stack: Stack, tmp_path: Path) -> None:
+    stop, told = asyncio.Event(), list[str]()
+    sections: list[Section] = []
+
+    async def after_some_orders(session: Session) -> None:
+        while len(session.ledger.entries) < SMALL.warm_up + 3:
+            await asyncio.sleep(0.05)
+        stop.set()
+
+    async with opened(Embedded(stack), "e2e-stopped", stop, told.append) as session:
+        stopping = asyncio.create_task(after_some_orders(session))
+        sections.append(await plain(session, SMALL, Arrivals(rate=2.0, seconds=300.0)))
+        await stopping
+    [section] = sections
+    assert 3 <= section.results["orders_sent"] < 600
+    assert any("stopped by hand" in warning for warning in section.warnings)
+
+
+@pytest.fixture(autouse=True)
+async def _afterwards(stack: Stack) -> AsyncIterator[None]:
+    """The world's own checks are of the world's orders; here the last audit of the package is the check."""
+    yield
+    assert set(SERVICES) <= set(stack.pids)

@@ -1,0 +1,267 @@
+"""``waybill load``: how much a deployment does, how its pools scale, and what keeps them apart."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from waybill.cli import loading
+from waybill.cli.common import Token, Url, fail
+from waybill.cli.loading import USUAL_MIX, Where, carry_out, mixed
+from waybill.load.arrivals import Spacing
+from waybill.load.conduct import DEFAULT_FOLDER, Experiment
+from waybill.load.generator import Bounds
+from waybill.load.isolate import isolate as run_isolate
+from waybill.load.options import Arrivals, Common, Isolate, Pool, Step, Whole, told
+from waybill.load.plain import plain
+from waybill.load.pool import pool
+from waybill.load.step import step as run_step
+from waybill.load.whole import whole
+from waybill.stack import plan
+from waybill.stack.stack import MAX_REPLICAS
+
+app = typer.Typer(help="Load a deployment: orders at a rate, or an experiment.", invoke_without_command=True)
+
+
+class Service(StrEnum):
+    """Whose pool."""
+
+    ORCHESTRATOR = "orchestrator"
+    INVENTORY = "inventory"
+    PAYMENTS = "payments"
+    SHIPPING = "shipping"
+
+
+class Part(StrEnum):
+    """Of ``waybill load scale``."""
+
+    POOL = "pool"
+    ORDERS = "orders"
+
+
+class How(StrEnum):
+    """Of ``waybill load isolate``."""
+
+    STARVE = "starve"
+    SLOW = "slow"
+
+
+Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Orders a second.")]
+Seconds = Annotated[float, typer.Option(min=1, max=86_400)]
+Replicas = Annotated[str, typer.Option(help="Numbers of replicas, one after the other, as N,N,….")]
+Slots = Annotated[int, typer.Option(min=1, max=1000, help="Activities that one replica runs at once.")]
+Provider = Annotated[float, typer.Option(min=0, max=60, help="Seconds that a provider takes to answer.")]
+
+
+@app.callback()
+def load(
+    context: typer.Context,
+    *,
+    rate: Rate = 3.0,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long orders are placed.")] = 60.0,
+    arrivals: Annotated[Spacing, typer.Option(help="How orders lie between each other.")] = Spacing.POISSON,
+    ramp_to: Annotated[float | None, typer.Option(min=0, max=10_000, help="Rate at the end, reached evenly.")] = None,
+    burst: Annotated[int, typer.Option(min=0, max=10_000, help="Orders that come all at once, besides.")] = 0,
+    burst_every: Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds from burst to burst.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Of what is random: the same gives the same orders.")] = 1,
+    mix: loading.Kinds = USUAL_MIX,
+    failures: loading.Failures = 0.0,
+    most_orders: loading.MostOrders = 100_000,
+    most_in_flight: loading.MostInFlight = 2_000,
+    warm_up: loading.WarmUp = 20,
+    histories: loading.Histories = 10,
+    name: loading.Name = "",
+    to: loading.Folder = DEFAULT_FOLDER,
+    as_json: loading.AsJson = False,
+    as_csv: loading.AsCsv = False,
+    directory: loading.Stack = None,
+    url: Url = None,
+    token: Token = "",
+    address: loading.Address = "",
+    namespace: loading.Namespace = plan.NAMESPACE,
+) -> None:
+    """Place orders at a rate, whether or not those before were answered, and report what came of them.
+
+    Exits with 1 if an order was lost or the audit found something. Other experiments are commands of their own.
+    """
+    if context.invoked_subcommand is not None:
+        given = [each for each in context.params if _given(context, each)]
+        if given:
+            fail(f"options of {context.invoked_subcommand} stand behind it: --{given[0].replace('_', '-')}")
+        return
+    where = Where(url, token, directory, address, namespace, name, to, as_json, as_csv)
+    shared = Common(mixed(mix, failures), Bounds(most_orders, most_in_flight), warm_up, histories)
+    load_of = Arrivals(rate, seconds, ramp_to, arrivals, burst, burst_every, seed)
+    carry_out(
+        where,
+        "Load: orders at a rate",
+        [lambda session: plain(session, shared, load_of)],
+        told(load=load_of, common=shared),
+    )
+
+
+@app.command()
+def scale(
+    *,
+    only: Annotated[Part | None, typer.Option(help="One of the two parts.")] = None,
+    service: Annotated[Service, typer.Option(help="With whole orders: whose pool is varied.")] = Service.SHIPPING,
+    replicas: Replicas = "1,2,4,8",
+    slots: Slots = 10,
+    provider_seconds: Provider = 1.0,
+    pool_seconds: Annotated[float, typer.Option(min=3, max=3600, help="The pool alone: how long is measured.")] = 40.0,
+    settle_seconds: Annotated[float, typer.Option(min=0, max=600, help="The pool alone: before that.")] = 8.0,
+    rate: Rate = 4.0,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Whole orders: how long at each point.")] = 60.0,
+    mix: loading.Kinds = USUAL_MIX,
+    failures: loading.Failures = 0.0,
+    most_in_flight: loading.MostInFlight = 2_000,
+    name: loading.Name = "",
+    to: loading.Folder = DEFAULT_FOLDER,
+    as_json: loading.AsJson = False,
+    as_csv: loading.AsCsv = False,
+    directory: loading.Stack = None,
+) -> None:
+    """Measure throughput and latency against the number of a pool's replicas."""
+    numbers = parse_replicas(replicas)
+    shared = Common(mixed(mix, failures), Bounds(in_flight=most_in_flight))
+    alone = Pool(numbers, slots, provider_seconds, settle_seconds, pool_seconds)
+    orders = Whole(service.value, numbers, slots, provider_seconds, Arrivals(rate, seconds))
+    parts: list[tuple[Part, Experiment, dict[str, object]]] = [
+        (Part.POOL, lambda session: pool(session, alone), {"pool": alone}),
+        (Part.ORDERS, lambda session: whole(session, shared, orders), {"orders": orders, "common": shared}),
+    ]
+    chosen = [each for each in parts if only in {None, each[0]}]
+    settings = {name: value for _, _, each in chosen for name, value in each.items()}
+    carry_out(
+        Where(directory=directory, name=name, to=to, as_json=as_json, as_csv=as_csv),
+        "Load: how a pool scales",
+        [experiment for _, experiment, _ in chosen],
+        told(**settings),
+    )
+
+
+@app.command()
+def step(
+    *,
+    service: Annotated[Service, typer.Option(help="Whose pool.")] = Service.SHIPPING,
+    rate: Rate = 2.0,
+    replicas: Annotated[str, typer.Option(help="Before the step and after it, as N,N.")] = "1,3",
+    outside: Annotated[
+        bool, typer.Option("--outside", help="Scale nothing: somebody else does, an autoscaler.")
+    ] = False,
+    slots: Slots = 10,
+    provider_seconds: Provider = 1.0,
+    before_seconds: Seconds = 30.0,
+    react_seconds: Annotated[float, typer.Option(min=0, max=86_400, help="From the step to new replicas.")] = 15.0,
+    after_seconds: Seconds = 45.0,
+    down_seconds: Seconds = 30.0,
+    mix: loading.Kinds = USUAL_MIX,
+    name: loading.Name = "",
+    to: loading.Folder = DEFAULT_FOLDER,
+    as_json: loading.AsJson = False,
+    as_csv: loading.AsCsv = False,
+    directory: loading.Stack = None,
+    url: Url = None,
+    token: Token = "",
+    address: loading.Address = "",
+    namespace: loading.Namespace = plan.NAMESPACE,
+) -> None:
+    """Double the load in mid-run, add replicas, take them away again, and see how long a backlog takes to drain."""
+    numbers = parse_replicas(replicas)
+    if len(numbers) != 2:
+        fail(f"--replicas: {replicas} is not N,N: before the step, and after it")
+    shared = Common(mixed(mix))
+    options = Step(
+        service.value,
+        slots,
+        provider_seconds,
+        rate,
+        before_seconds,
+        react_seconds,
+        after_seconds,
+        down_seconds,
+        (numbers[0], numbers[1]),
+        outside,
+    )
+    carry_out(
+        Where(url, token, directory, address, namespace, name, to, as_json, as_csv),
+        "Load: a step up, and down",
+        [lambda session: run_step(session, shared, options)],
+        told(step=options, common=shared),
+    )
+
+
+@app.command()
+def isolate(
+    *,
+    service: Annotated[Service, typer.Option(help="Whose pool: payments or shipping.")] = Service.SHIPPING,
+    how: Annotated[How, typer.Option(help="Take its replicas away, or slow its provider.")] = How.STARVE,
+    rate: Rate = 3.0,
+    slots: Slots = 10,
+    provider_seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How slow.")] = 2.5,
+    before_seconds: Seconds = 40.0,
+    fault_seconds: Seconds = 40.0,
+    after_seconds: Seconds = 40.0,
+    needless: Annotated[float, typer.Option(min=0.05, max=0.95, help="Share of orders that do not need it.")] = 0.5,
+    name: loading.Name = "",
+    to: loading.Folder = DEFAULT_FOLDER,
+    as_json: loading.AsJson = False,
+    as_csv: loading.AsCsv = False,
+    directory: loading.Stack = None,
+    url: Url = None,
+    token: Token = "",
+    address: loading.Address = "",
+    namespace: loading.Namespace = plan.NAMESPACE,
+) -> None:
+    """Starve one pool, or slow its provider, and see what the other pools and the orders that do not need it feel."""
+    options = Isolate(
+        service.value, how.value, slots, provider_seconds, rate, before_seconds, fault_seconds, after_seconds, needless
+    )
+    carry_out(
+        Where(url, token, directory, address, namespace, name, to, as_json, as_csv),
+        "Load: isolation",
+        [lambda session: run_isolate(session, Common(), options)],
+        told(isolate=options),
+    )
+
+
+@app.command()
+def short(
+    *,
+    name: loading.Name = "short",
+    to: loading.Folder = DEFAULT_FOLDER,
+    directory: loading.Stack = None,
+) -> None:
+    """All experiments, each in small: a first look, within five minutes on two cores."""
+    shared = Common(warm_up=10, histories=5)
+    load_of = Arrivals(rate=2.0, seconds=25.0)
+    alone = Pool(replicas=(1, 2, 4), settle_seconds=4.0, seconds=12.0)
+    orders = Whole(replicas=(1, 2), arrivals=Arrivals(rate=3.0, seconds=15.0))
+    up = Step(rate=1.5, before_seconds=8.0, react_seconds=8.0, after_seconds=14.0, down_seconds=8.0, replicas=(1, 2))
+    apart = Isolate(rate=2.0, before_seconds=12.0, fault_seconds=12.0, after_seconds=14.0)
+    carry_out(
+        Where(directory=directory, name=name, to=to),
+        "Load: a first look",
+        [
+            lambda session: plain(session, shared, load_of),
+            lambda session: pool(session, alone),
+            lambda session: whole(session, shared, orders),
+            lambda session: run_step(session, shared, up),
+            lambda session: run_isolate(session, shared, apart),
+        ],
+        told(load=load_of, pool=alone, orders=orders, step=up, isolate=apart, common=shared),
+    )
+
+
+def parse_replicas(text: str) -> tuple[int, ...]:
+    """``N,N,…`` as numbers. Ends the command if they are none, or too many replicas."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isascii() and part.isdigit() and 1 <= int(part) <= MAX_REPLICAS for part in parts):
+        fail(f"--replicas: {text!r} is not N,N,… with numbers from 1 to {MAX_REPLICAS}")
+    return tuple(int(part) for part in parts)
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, rather than left to the environment or to its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

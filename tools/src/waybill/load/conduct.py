@@ -1,0 +1,168 @@
+"""Runs experiments on a target, audits, writes the report; ends well also when somebody stops it."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from waybill.audit.books import BooksError
+from waybill.audit.reading import KEEPERS
+from waybill.demo.run import INTERRUPTED
+from waybill.demo.shop import ShopError
+from waybill.load import machine
+from waybill.load.progress import Progress
+from waybill.load.report.files import write, write_orders, write_samples
+from waybill.load.report.model import Document, Section
+from waybill.load.session import Session, opened
+from waybill.load.targets import LoadError, Target
+from waybill.stack.spec import StackError
+
+DEFAULT_FOLDER = Path("build/load")
+AUDIT_SECONDS = 120.0
+"""How long the audit waits for what follows an order's end: its message."""
+GOOD, LOST, CANNOT = 0, 1, 2
+CLOSE_ENOUGH = 5
+"""Names of orders that are told."""
+
+Experiment = Callable[[Session], Awaitable[Section]]
+
+
+@dataclass(frozen=True)
+class Test:
+    """What is to be done.
+
+    Attributes:
+        name: Of the run; also of its folder.
+        title: Of the report.
+        folder: Where the report goes.
+        target: Brings up, or finds, what is loaded.
+        experiments: One after the other.
+        settings: All options, for the report.
+    """
+
+    name: str
+    title: str
+    folder: Path
+    target: AbstractAsyncContextManager[Target]
+    experiments: Sequence[Experiment]
+    settings: Mapping[str, object]
+
+
+async def conduct(test: Test, progress: Progress) -> tuple[int, Document]:
+    """Run all of it.
+
+    Returns:
+        The exit code, and the report: 0 if every order is accounted for, 1 if one was lost or the audit found
+        something, 2 if an experiment could not be done, 130 if somebody stopped it.
+
+    Raises:
+        LoadError, StackError, PortTaken, OSError: If there is nothing to load.
+    """
+    before = machine.describe()
+    stop = asyncio.Event()
+    run = f"load{time.strftime('%m%dT%H%M%S')}"
+    with _ending(stop, progress), progress:
+        async with test.target as target, opened(target, run, stop, progress.tell) as session:
+            session.watcher.changed = progress.watch(session)
+            sections, failure = await _experiments(test, session)
+            document, code = await _conclude(test, session, sections, failure, before)
+            _write(test.folder, session, document)
+    return code, document
+
+
+async def _experiments(test: Test, session: Session) -> tuple[list[Section], str | None]:
+    """Run one after the other; one that cannot be done ends it, and what was measured is kept."""
+    sections: list[Section] = []
+    for experiment in test.experiments:
+        if session.stop.is_set():
+            break
+        try:
+            sections.append(await experiment(session))
+        except (LoadError, ShopError, StackError) as error:
+            return sections, str(error)
+    return sections, None
+
+
+async def _conclude(
+    test: Test, session: Session, sections: Sequence[Section], failure: str | None, before: Mapping[str, object]
+) -> tuple[Document, int]:
+    violations, audited = await _audit(session)
+    lost, unknown = session.ledger.lost(), session.ledger.unknown()
+    interrupted = session.stop.is_set()
+    entries = session.ledger.entries
+    ended = sum(each.ended is not None for each in entries)
+    said = [f"{len(entries)} orders sent, {ended} ended"]
+    said += [f"{len(unknown)} of which nobody knows"] if unknown else []
+    said += [f"{len(lost)} under way when it was stopped"] if lost and interrupted else []
+    if lost and not interrupted:
+        names = ", ".join(each.order_id for each in lost[:CLOSE_ENOUGH])
+        said.append(f"{len(lost)} accepted and not ended ({names}{', …' if len(lost) > CLOSE_ENOUGH else ''})")
+    said.append(audited)
+    said += [f"could not go on: {failure}"] if failure else []
+    bad = bool(violations) or (bool(lost) and not interrupted)
+    code = LOST if bad else CANNOT if failure else INTERRUPTED if interrupted else GOOD
+    document = Document(
+        name=test.name,
+        title=test.title,
+        began=_iso(session.began),
+        ended=_iso(session.clock.now()),
+        interrupted=interrupted,
+        verdict="; ".join(said) + ".",
+        good=not bad and failure is None,
+        sections=sections,
+        settings={"target": session.target.kind, **test.settings},
+        versions=machine.versions(),
+        machine=dict(before),
+        violations=violations,
+    )
+    return document, code
+
+
+async def _audit(session: Session) -> tuple[list[str], str]:
+    """What the audit found, and a few words about that."""
+    if session.stop.is_set():
+        return [], "not audited, since it was stopped"
+    if any(name not in session.target.urls for name in KEEPERS):
+        return [], "not audited: there is no URL of the sandbox"
+    try:
+        found = await session.audit(AUDIT_SECONDS)
+    except BooksError as error:
+        return [f"the audit could not be made: {error}"], "not audited"
+    violations = [str(violation) for violation in found.violations]
+    return violations, f"the audit checked {found.checked} and found {len(violations) or 'no'} violations"
+
+
+def _write(folder: Path, session: Session, document: Document) -> None:
+    write(folder, document)
+    write_samples(folder / "samples.csv", session.watcher.samples, session.began)
+    write_orders(folder / "orders.csv", session.ledger.entries, session.began)
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _ending(stop: asyncio.Event, progress: Progress) -> Iterator[None]:
+    """Ctrl-C once: place nothing more, and write what was measured. Twice: end at once."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def end() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+            return
+        progress.tell("\nStopping, and writing the report of what was measured (Ctrl-C again: at once).")
+        stop.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

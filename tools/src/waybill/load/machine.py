@@ -1,0 +1,105 @@
+"""What processes of this machine use, and how much of it is anybody's."""
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+
+GENERATOR = "waybill"
+"""Name of our own process among those of the stack."""
+FAMILY = "postgres"
+"""What has a process for each connection. Looking for children takes milliseconds, so only it is asked for them."""
+
+
+class Machine:
+    """CPU and memory of some processes, and CPU of the machine."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, psutil.Process] = {}
+
+    def sample(self, pids: Mapping[str, int]) -> dict[str, float]:
+        """Look once.
+
+        Args:
+            pids: Of the processes, by name. Ours is there besides.
+
+        Returns:
+            By name: ``cpu_seconds/NAME`` and ``memory_bytes/NAME``, and CPU seconds of the machine since its start:
+            those that were busy, ``busy_seconds``, and all of them, ``all_seconds``.
+        """
+        figures: dict[str, float] = {}
+        for name, pid in {**pids, GENERATOR: os.getpid()}.items():
+            try:
+                seconds, memory = self._use(pid, family=name == FAMILY)
+            except psutil.Error:
+                self._found.pop(pid, None)
+                continue
+            figures[f"cpu_seconds/{name}"] = seconds
+            figures[f"memory_bytes/{name}"] = memory
+        return figures | _cpu()
+
+    def _use(self, pid: int, *, family: bool) -> tuple[float, float]:
+        process = self._found.get(pid)
+        if process is None or not process.is_running():
+            process = self._found[pid] = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            seconds = times.user + times.system
+            memory = float(process.memory_info().rss)
+        if not family:
+            return float(seconds), memory
+        # Children that have ended, and were waited for, are in the parent's figures.
+        seconds += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+        for child in process.children(recursive=True):
+            try:
+                child_times, child_memory = child.cpu_times(), _own_memory(child)
+            except psutil.Error:
+                continue
+            seconds += child_times.user + child_times.system
+            memory += child_memory
+        return float(seconds), memory
+
+
+def _own_memory(process: psutil.Process) -> float:
+    """Without what is shared with others: PostgreSQL's buffers would count once for each connection."""
+    info = process.memory_info()
+    return float(info.rss - getattr(info, "shared", 0))
+
+
+def _cpu() -> dict[str, float]:
+    times = psutil.cpu_times()
+    # Time of guests is counted within user already.
+    everything = sum(getattr(times, name) for name in times._fields if not name.startswith("guest"))
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    return {"busy_seconds": float(everything - idle), "all_seconds": float(everything)}
+
+
+def describe() -> dict[str, object]:
+    """The machine, as far as it matters for comparing figures."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": psutil.cpu_count(logical=True),
+        "memory_bytes": psutil.virtual_memory().total,
+        "load_average_before": [round(each, 2) for each in psutil.getloadavg()],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what is measured, and of what measures."""
+    return {
+        "waybill": version("waybill-tools"),
+        "temporalio": version("temporalio"),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - it is no file of ours
+            names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+            return next(names, platform.processor())
+    except OSError:
+        return platform.processor()

@@ -1,0 +1,216 @@
+"""``waybill load scale``, the pool alone: one service's workflow straight on its queue, at saturation.
+
+The loop is closed here, on purpose: what is asked is how much the pool does when it always has something to do, and
+not how long somebody waits.
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+
+from temporalio.client import Client, WorkflowFailureError
+
+from waybill.load.limits import limit
+from waybill.load.measure import figures, slope
+from waybill.load.options import CARRIERS, Pool
+from waybill.load.outside import arranged
+from waybill.load.report.axes import number
+from waybill.load.report.model import Chart, Section, Series, Table
+from waybill.load.session import Session
+from waybill.load.targets import LoadError
+from waybill.load.watch import Mark
+
+SERVICE, WORKFLOW = "shipping", "shipping.PlanShipment"
+"""The wire name: tools know nothing of a service's code."""
+
+
+@dataclass
+class Saturation:
+    """Workflows that are begun again as soon as they end.
+
+    Attributes:
+        ends: When each ended, seconds since 1970, rising.
+        failed: How many failed.
+    """
+
+    ends: list[float] = field(default_factory=list)
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Point:
+    """One number of replicas.
+
+    Attributes:
+        replicas: How many.
+        rate: Completed activities a second.
+        begin: Of the steady window.
+        end: Of it.
+        failed: Workflows that failed.
+    """
+
+    replicas: int
+    rate: float
+    begin: Mark
+    end: Mark
+    failed: int
+
+
+async def pool(session: Session, options: Pool) -> Section:
+    """Measure the throughput of each number of replicas.
+
+    Raises:
+        LoadError: If Temporal's address is not known.
+    """
+    if session.client is None:
+        raise LoadError("the pool alone is loaded through Temporal, whose address is not known (--address HOST:PORT)")
+    points: list[Point] = []
+    async with arranged(session, SERVICE, options.slots, options.provider_seconds) as said:
+        for replicas in options.replicas:
+            if session.stop.is_set():
+                break
+            session.tell(f"Pool alone: {SERVICE} with {_replicas(replicas)}.")
+            await session.target.scale(SERVICE, replicas)
+            point = await _measure(session, session.client, options, replicas)
+            if point is not None:
+                points.append(point)
+    return _section(session, options, points, said)
+
+
+async def _measure(session: Session, client: Client, options: Pool, replicas: int) -> Point | None:
+    done, enough = Saturation(), asyncio.Event()
+    at_once = math.ceil(replicas * options.slots * options.per_slot / len(CARRIERS))
+    run = f"{session.run}-pool-{replicas}"
+    loops = [asyncio.create_task(_again(session, client, done, enough, f"{run}-{place}")) for place in range(at_once)]
+    try:
+        await session.pause(options.settle_seconds)
+        begin = await session.watcher.mark()
+        await session.pause(options.seconds)
+        end = await session.watcher.mark()
+    finally:
+        enough.set()
+        # Those under way end by themselves: the next point must not find their tasks in the queue.
+        for failed in await asyncio.gather(*loops, return_exceptions=True):
+            if isinstance(failed, Exception):
+                raise failed
+    rate = slope([each for each in done.ends if begin.at <= each <= end.at])
+    if rate is None or session.stop.is_set():
+        return None
+    return Point(replicas, rate * len(CARRIERS), begin, end, done.failed)
+
+
+async def _again(session: Session, client: Client, done: Saturation, enough: asyncio.Event, name: str) -> None:
+    turn = 0
+    while not enough.is_set() and not session.stop.is_set():
+        turn += 1
+        order_id = f"{name}-{turn}"
+        try:
+            await client.execute_workflow(WORKFLOW, _request(order_id), id=f"plan:{order_id}", task_queue=SERVICE)
+        except WorkflowFailureError:
+            done.failed += 1
+        else:
+            done.ends.append(session.clock.now())
+
+
+def _replicas(number_of: int) -> str:
+    return f"{number_of} replica{'' if number_of == 1 else 's'}"
+
+
+def _request(order_id: str) -> dict[str, object]:
+    """A ``PlanRequest`` of shipping's contract, as it is on the wire."""
+    return {
+        "order_id": order_id,
+        "currency": "EUR",
+        "parcels": [{"number": 1, "warehouse": "north", "weight": 250}],
+        "address": {
+            "name": "Sam Sample",
+            "street": "1 Canal Street",
+            "city": "Amsterdam",
+            "postcode": "1011AB",
+            "country": "NL",
+        },
+    }
+
+
+def _section(session: Session, options: Pool, points: list[Point], said: list[str]) -> Section:
+    rows, results, warnings = [], [], list(said)
+    first = points[0] if points else None
+    for point in points:
+        window = session.window(point.begin, point.end)
+        limited, told = limit(window), figures(window)
+        linear = 0.0 if first is None else first.rate * point.replicas / first.replicas
+        share = point.rate / linear if linear else 0.0
+        slots, busy, strangers = window.slots(SERVICE, "activity"), window.machine(), window.strangers()
+        cores = window.cores()
+        if limited.machine:
+            warnings.append(
+                f"{_replicas(point.replicas)}: {limited.words}. The point says how much the machine can do."
+            )
+        rows.append(
+            (
+                str(point.replicas),
+                number(point.rate),
+                number(linear),
+                f"{share:.3f}",
+                "" if slots is None else f"{slots[0] / slots[1]:.1%}",
+                number(window.waiting(SERVICE, "activity")),
+                "" if busy is None else f"{busy:.0%}",
+                "" if strangers is None else number(strangers),
+                number(cores["temporal"]) if "temporal" in cores else "",
+                number(sum(each for name, each in cores.items() if name.partition("-")[0] == SERVICE)),
+                str(point.failed),
+                limited.words,
+            )
+        )
+        results.append(
+            {
+                "replicas": point.replicas,
+                "activities_per_second": point.rate,
+                "of_linear": share,
+                "activities_counted": window.grown(f"activities/{SERVICE}"),
+                "workflows_failed": point.failed,
+                "limited_by": limited.resource,
+                "machine_was_the_limit": limited.machine,
+                **told,
+            }
+        )
+    columns = (
+        *(
+            "replicas",
+            "activities a second",
+            "linear",
+            "of linear",
+            "slots in use",
+            "activities waiting",
+            "machine busy",
+        ),
+        *("cores of others", "cores of Temporal", "cores of the pool", "workflows failed", "limited by"),
+    )
+    line = Series(f"{SERVICE}, {options.slots} slots each", [(float(each.replicas), each.rate) for each in points])
+    reference = None
+    if first is not None:
+        ends = (0.0, float(points[-1].replicas))
+        reference = Series("linear", [(end, end * first.rate / first.replicas) for end in ends])
+    chart = Chart(
+        "Throughput against replicas, the pool alone",
+        "replicas (worker processes)",
+        "completed activities a second",
+        [line],
+        reference,
+        markers=True,
+        note="Linear: the first point, multiplied.",
+    )
+    text = (
+        f"{WORKFLOW} workflows straight on the queue {SERVICE}, {options.per_slot:g} activities under way or "
+        f"waiting for each slot. Each asks {len(CARRIERS)} carriers side by side, which take "
+        f"{options.provider_seconds:g} s to answer. Replicas are processes of their own. Throughput is the "
+        f"slope of completions over {options.seconds:g} s, {options.settle_seconds:g} s after saturation began."
+    )
+    return Section(
+        "The pool alone",
+        [text],
+        [chart] if points else [],
+        tables=[Table("Throughput against replicas", columns, rows)],
+        results={"points": results},
+        warnings=warnings,
+    )

@@ -1,0 +1,1 @@
+"""What a load test leaves: a page with charts, a document for machines, and tables."""

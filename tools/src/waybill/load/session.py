@@ -1,0 +1,226 @@
+"""A load test under way: the target, its orders, and those who look."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from temporalio.client import Client
+
+from waybill.audit.reading import Reader
+from waybill.audit.run import Report, audit
+from waybill.demo.shop import Shop
+from waybill.load.arrivals import Plan
+from waybill.load.generator import Bounds, Pace, open_loop
+from waybill.load.measure import Window, between
+from waybill.load.mix import Mix, goods
+from waybill.load.orders import Clock, Entry, Ledger
+from waybill.load.targets import LoadError, Target
+from waybill.load.watch import Mark, Watcher
+from waybill.stack import SERVICES
+
+CONNECTIONS = 200
+"""Of the generator to the deployment."""
+UNITS = 1_000_000
+"""That come in of each product."""
+LOOK_SECONDS = 0.2
+STALL_SECONDS = 60.0
+"""After the last order that ended, for so long the next is waited for."""
+
+
+@dataclass
+class Phase:
+    """A part of a test.
+
+    Attributes:
+        name: Unique within the test.
+        begin: When it began.
+        end: When its last order was sent, or was to be.
+        pace: How well the intended starts were kept.
+        seconds: How long it was to take.
+    """
+
+    name: str
+    begin: Mark
+    end: Mark
+    pace: Pace
+    seconds: float
+
+
+class Session:
+    """One test on one target.
+
+    Attributes:
+        target: What is loaded.
+        ledger: Its orders.
+        watcher: What was seen.
+        phases: Parts until now.
+        stop: Set by Ctrl-C: place nothing more, wait for nothing more, write the report.
+        began: When the session began, seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        session: aiohttp.ClientSession,
+        client: Client | None,
+        *,
+        run: str,
+        stop: asyncio.Event,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Put together; ``opened`` does it."""
+        self.target = target
+        self.run = run
+        self.stop = stop
+        self.tell = tell
+        self.client = client
+        self.shop = Shop(session, target.urls, target.token)
+        self.clock = Clock()
+        self.began = self.clock.now()
+        self.ledger = Ledger(session, target.urls["orchestrator"], run, self.clock)
+        self.watcher = Watcher(target, session, client, self.clock.now, self._own)
+        self.phases: list[Phase] = []
+        self.pace = Pace()
+        self.begins: dict[str, float] = {}
+        """When each phase began, also one under way."""
+        self._session = session
+
+    async def stock_up(self, mix: Mix) -> None:
+        """Bring in what the mix takes."""
+        await self.shop.stock_up(self.run)
+        for sku, warehouse in goods(mix):
+            await self.shop.stock(sku, warehouse, UNITS, f"{self.run}-{sku}-{warehouse}-load")
+
+    async def faults(self, faults: dict[str, dict[str, float]]) -> None:
+        """Replace the faults of the outside world's providers.
+
+        Raises:
+            LoadError: If there is no sandbox whose world it is.
+        """
+        if "sandbox" not in self.target.urls:
+            raise LoadError("the providers' faults are the sandbox's, and no URL of one is given (--url sandbox=URL)")
+        async with self._session.put(f"{self.target.urls['sandbox']}/faults", json=faults) as answer:
+            if answer.status >= 300:
+                raise LoadError(f"the sandbox answers {answer.status} to PUT /faults: {await answer.text()}")
+
+    async def warm_up(self, mix: Mix, orders: int) -> None:
+        """Let some orders pass, so that caches, pools and connections are filled before anything is measured."""
+        kinds = mix.kinds(seed=0)
+        for _ in range(orders):
+            if self.stop.is_set():
+                return
+            await self.ledger.place(next(kinds), "warm-up", self.clock.now())
+        await self.finished()
+
+    async def drive(self, name: str, plan: Plan, mix: Mix, bounds: Bounds | None = None) -> Phase:
+        """Place orders by a plan.
+
+        Returns:
+            The phase. Its orders may still be under way.
+        """
+        kinds = mix.kinds(plan.seed)
+        begin = await self.watcher.mark()
+        self.begins[name] = begin.at
+        self.pace = Pace()
+
+        async def send(_: int, due: float) -> None:
+            await self.ledger.place(next(kinds), name, due)
+
+        await open_loop(
+            plan.times(),
+            send,
+            in_flight=lambda: self.ledger.under_way,
+            room=self.ledger.room,
+            stop=self.stop,
+            bounds=bounds,
+            clock=self.clock.now,
+            pace=self.pace,
+        )
+        rest = begin.at + plan.seconds - self.clock.now()
+        if rest > 0 and self.pace.cut is None:
+            await self.pause(rest)
+        phase = Phase(name, begin, await self.watcher.mark(), self.pace, plan.seconds)
+        self.phases.append(phase)
+        return phase
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, unless somebody stops the test."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.stop.wait()
+
+    async def finished(self, stall_seconds: float = STALL_SECONDS) -> bool:
+        """Wait until no order is under way.
+
+        Args:
+            stall_seconds: Give up when none has ended for so long.
+
+        Returns:
+            Whether all have ended.
+        """
+        left, since = self.ledger.under_way, self.clock.now()
+        while self.ledger.under_way and not self.stop.is_set():
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.ledger.under_way != left:
+                left, since = self.ledger.under_way, self.clock.now()
+            elif self.clock.now() - since > stall_seconds:
+                break
+        return not self.ledger.under_way
+
+    def window(self, begin: Mark, end: Mark) -> Window:
+        """What happened between two marks."""
+        samples = [each for each in self.watcher.samples if begin.at <= each.at <= end.at]
+        return Window(begin, end, samples, between(self.ledger.entries, begin.at, end.at))
+
+    async def audit(self, wait_seconds: float) -> Report:
+        """Check all books of the deployment."""
+        reader = Reader(self._session, self.target.urls, self.target.token)
+        return await audit(reader, wait_seconds=wait_seconds)
+
+    def _own(self) -> dict[str, float]:
+        entries = self.ledger.entries
+        return {
+            "orders_sent": float(len(entries)),
+            "orders_under_way": float(self.ledger.under_way),
+            "orders_ended": float(sum(each.ended is not None for each in entries)),
+            "orders_failed": float(sum(bool(each.error) for each in entries)),
+        }
+
+
+def recent(entries: list[Entry], since: float) -> list[float]:
+    """Latencies of the orders that ended lately."""
+    # Orders end about in the order in which they were placed, so the last thousands are enough.
+    return [each.latency for each in entries[-5_000:] if each.latency is not None and (each.ended or 0) >= since]
+
+
+@asynccontextmanager
+async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[str], None]) -> AsyncIterator[Session]:
+    """A session on a target, watched from now on.
+
+    Raises:
+        LoadError: If Temporal does not answer where it is said to be, or a service has no URL.
+    """
+    missing = [name for name in SERVICES if name not in target.urls]
+    if missing:
+        raise LoadError(f"no URL for {', '.join(missing)} (--url NAME=URL)")
+    client = None
+    if target.temporal:
+        try:
+            client = await Client.connect(target.temporal, namespace=target.namespace, identity="waybill-load")
+        except RuntimeError:
+            raise LoadError(f"Temporal does not answer at {target.temporal}") from None
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        opened_session = Session(target, session, client, run=run, stop=stop, tell=tell)
+        looking = asyncio.create_task(opened_session.ledger.watch())
+        try:
+            async with opened_session.watcher.watching():
+                yield opened_session
+        finally:
+            looking.cancel()
+            # What else ended it is raised here: without looks no order would ever end.
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking

@@ -1,0 +1,156 @@
+"""``waybill load step``: the load doubles in mid-run, replicas are added, and later taken away again with a drain."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from waybill.load import anatomy, views
+from waybill.load.arrivals import Leg, Plan, Spacing
+from waybill.load.measure import drained, figures
+from waybill.load.options import Common, Step
+from waybill.load.outside import arranged
+from waybill.load.report.axes import number
+from waybill.load.report.model import Moment, Section, Table
+from waybill.load.session import Phase, Session
+from waybill.load.watch import Mark
+
+DOWN = 2.0
+"""Tasks that wait, up to which a backlog counts as drained."""
+LOOKED_AT = 40
+"""Orders under way during the drain whose histories are read, at most."""
+
+
+@dataclass
+class Happened:
+    """What happened when: marks by name, in their order.
+
+    Attributes:
+        marks: Of the director.
+        under_way: Orders that had not ended when the drain began.
+    """
+
+    marks: dict[str, Mark] = field(default_factory=dict)
+    under_way: list[str] = field(default_factory=list)
+
+
+async def step(session: Session, common: Common, options: Step) -> Section:
+    """Run the whole of it: before, twice the load, more replicas, the load of before, fewer replicas."""
+    await session.stock_up(common.mix)
+    happened = Happened()
+    async with arranged(session, options.service, options.slots, options.provider_seconds) as said:
+        if not options.outside:
+            await session.target.scale(options.service, options.replicas[0])
+        await session.warm_up(common.mix, common.warm_up)
+        middle = options.react_seconds + options.after_seconds
+        legs = (
+            Leg(options.before_seconds, options.rate, options.rate),
+            Leg(middle, 2 * options.rate, 2 * options.rate),
+            Leg(options.down_seconds, options.rate, options.rate),
+        )
+        directing = asyncio.create_task(_direct(session, options, happened))
+        try:
+            phase = await session.drive("step", Plan(legs, Spacing.POISSON), common.mix, common.bounds)
+            if not session.stop.is_set():
+                await directing
+        finally:
+            directing.cancel()
+            await asyncio.gather(directing, return_exceptions=True)
+        await session.finished()
+        last = await session.watcher.mark()
+    return await _section(session, options, phase, happened, last=last, said=said)
+
+
+async def _direct(session: Session, options: Step, happened: Happened) -> None:
+    """Scale at the given moments, beside the load: arrivals wait for nobody."""
+
+    async def mark(name: str) -> None:
+        happened.marks[name] = await session.watcher.mark()
+        session.tell(f"Step: {name}.")
+
+    few, many = options.replicas
+    await session.pause(options.before_seconds)
+    await mark("load doubled")
+    await session.pause(options.react_seconds)
+    if not options.outside and not session.stop.is_set():
+        await mark(f"scaling to {many}")
+        await session.target.scale(options.service, many)
+        await mark(f"{many} replicas ready")
+    end = session.begins["step"] + options.before_seconds + options.react_seconds + options.after_seconds
+    await session.pause(max(end - session.clock.now(), 0.0))
+    await mark("load halved")
+    if not options.outside and not session.stop.is_set():
+        happened.under_way = [each.order_id for each in session.ledger.lost()]
+        await mark(f"draining to {few}")
+        await session.target.scale(options.service, few)
+        await mark(f"{few} replica{'' if few == 1 else 's'} left")
+
+
+async def _section(
+    session: Session, options: Step, phase: Phase, happened: Happened, *, last: Mark, said: list[str]
+) -> Section:
+    began = phase.begin.at
+    samples = [each for each in session.watcher.samples if each.at >= began]
+    moments = [Moment(mark.at - began, name) for name, mark in happened.marks.items()]
+    kinds = (f"backlog/{options.service}/workflow", f"backlog/{options.service}/activity")
+    line = [(each.at, sum(each.values[kind] for kind in kinds)) for each in samples if kinds[0] in each.values]
+    names = list(happened.marks)
+    marks = happened.marks
+    whole = session.window(phase.begin, last)
+    failed = sum(whole.grown(name) for name in last.values if name.startswith("activities_failed/"))
+    results: dict[str, object] = {
+        **figures(whole),
+        "marks_seconds": {name: mark.at - began for name, mark in marks.items()},
+        "backlog_max": max((value for _, value in line), default=None),
+        "activity_attempts_failed": failed,
+        "open_loop": phase.pace.open,
+    }
+    rows = [("backlog at most, tasks", number(max((value for _, value in line), default=0.0)))]
+    ready = next((name for name in names if name.endswith("ready")), None)
+    halved = marks.get("load halved")
+    for name in ("load doubled", ready):
+        if name is None or name not in marks:
+            continue
+        until = halved.at if halved is not None else last.at
+        took = drained([each for each in line if each[0] <= until], marks[name].at, DOWN)
+        results[f"drained_seconds_after_{'ready' if name == ready else 'doubled'}"] = took
+        words = "not before the load was halved" if took is None else f"{took:.0f}"
+        rows.append((f"backlog drained, seconds after: {name}", words))
+    if happened.under_way and session.client is not None and not session.stop.is_set():
+        looked = await anatomy.dissect_all(session.client, happened.under_way[:LOOKED_AT])
+        highest = max((each.attempts for each in looked), default=0)
+        lost = sum(each.lost for each in looked)
+        repeated = [words for each in looked for words in each.repeated]
+        results["drain"] = {
+            "orders_looked_at": len(looked),
+            "highest_attempt": highest,
+            "activities_repeated": repeated,
+            "activities_lost": lost,
+        }
+        rows += [
+            ("orders under way when the drain began", str(len(happened.under_way))),
+            ("of these, histories read", str(len(looked))),
+            ("highest attempt at any of their activities (1: none was repeated)", str(highest)),
+            ("their activities that were repeated", str(len(repeated))),
+            *(("repeated", words) for words in repeated),
+            ("their activities that timed out or failed", str(lost)),
+        ]
+    rows.append(("attempts at activities that failed, whole run, all pools", number(failed)))
+    who = "an outside autoscaler" if options.outside else f"{options.react_seconds:g} s later replicas are added"
+    text = [
+        f"{number(options.rate)} orders a second, then {number(2 * options.rate)}; {who}"
+        + ("" if options.outside else f" ({options.replicas[0]} to {options.replicas[1]} of {options.service})")
+        + f"; {options.after_seconds:g} s later the load is as before, and the surplus replicas are drained.",
+    ]
+    entries = [each for each in session.ledger.entries if each.phase == phase.name]
+    return Section(
+        "A step up, and down",
+        text,
+        [
+            *views.backlogs(samples, began, moments),
+            views.percentiles(entries, began, moments),
+            *views.slots(samples, began, moments),
+            *views.cpu(samples, began, moments),
+        ],
+        tables=[Table("The step", ("what", "value"), rows), views.per_queue(whole)],
+        results=results,
+        warnings=[*said, *views.pace_warnings([phase])],
+    )

@@ -1,0 +1,207 @@
+"""The report: its numbers, its files, and its charts as a browser draws them."""
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from importlib import util
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree as ET
+
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from playwright.async_api import Browser, Locator, async_playwright
+
+from waybill.load.report.axes import axis, nice, number
+from waybill.load.report.files import write, write_orders, write_samples
+from waybill.load.report.model import Chart, Series, from_json
+from waybill.load.report.page import page
+from waybill.load.report.svg import MOST_POINTS, NARROW, WIDE, bars, lines, thin
+
+CHROMIUM = shutil.which("chromium")
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NEAR = 24
+"""By which a colour may differ, of 255: edges are blended."""
+DRAWN = 25
+"""Pixels of a series' colour at least, if it is drawn."""
+finite = st.floats(min_value=-1e9, max_value=1e9)
+
+
+def _recorded() -> ModuleType:
+    """The module beside this one: tests are no package."""
+    spec = util.spec_from_file_location("load_recorded", Path(__file__).with_name("load_recorded.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+recorded = _recorded()
+
+
+@given(st.lists(finite, min_size=1, max_size=20), st.integers(2, 10))
+def test_an_axis_holds_all_its_values_and_has_few_ticks(values: list[float], count: int) -> None:
+    made = axis(values, count=count)
+    assert made.least <= min(values) or made.least == pytest.approx(min(values))
+    assert made.most >= max(values) or made.most == pytest.approx(max(values))
+    assert 2 <= len(made.ticks) <= count + 3
+    assert all(-1e-9 <= made.part(tick) <= 1 + 1e-9 for tick in made.ticks)
+
+
+@given(st.floats(min_value=1e-6, max_value=1e9))
+def test_a_step_is_one_two_or_five_with_zeros(rough: float) -> None:
+    step = nice(rough)
+    assert rough <= step * (1 + 1e-6) <= rough * 2.5 * (1 + 1e-5)
+    assert re.fullmatch(r"[125](\.0+)?e[+-]\d+", f"{step:e}")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (1234567, "1,234,567"), (99.5, "99.5"), (1.25, "1.25"), (0.0123, "0.0123"), (0.00001, "0"), (-2, "-2")],
+)
+def test_a_number_has_the_digits_that_say_something(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+@given(st.lists(st.tuples(finite, finite), max_size=3_000))
+def test_a_line_with_fewer_points_keeps_its_peaks(points: list[tuple[float, float]]) -> None:
+    kept = thin(points)
+    assert len(kept) <= max(MOST_POINTS, 1) + 2
+    if points:
+        assert max(y for _, y in kept) == max(y for _, y in points)
+        assert min(y for _, y in kept) == min(y for _, y in points)
+
+
+@pytest.mark.parametrize("form", [WIDE, NARROW])
+def test_a_chart_is_well_formed_and_stays_within_its_frame(form: object) -> None:
+    for section in recorded.document().sections:
+        for drawing in [*(lines(each, form) for each in section.charts), *(bars(each, form) for each in section.bars)]:
+            root = ET.fromstring(drawing)
+            _, _, width, height = (float(part) for part in root.attrib["viewBox"].split())
+            for line in root.iter("polyline"):
+                places = [tuple(map(float, place.split(","))) for place in line.attrib["points"].split()]
+                assert all(0 <= x <= width and 0 <= y <= height for x, y in places)
+
+
+def test_words_in_a_chart_are_no_markup() -> None:
+    chart = Chart("<b>", "<i>", "&", [Series("<s>", [(0, 1), (1, 2)])], markers=True)
+    assert ET.fromstring(lines(chart, WIDE)).attrib["aria-label"] == "<b>"
+
+
+def test_a_chart_of_nothing_is_an_empty_frame() -> None:
+    drawing = lines(Chart("nothing", "x", "y", [Series("none", [])]), WIDE)
+    assert ET.fromstring(drawing).tag == "svg"
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_takes_no_words_for_markup() -> None:
+    html = page(recorded.document())
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert not re.search(r"""(src|href)=["'](?!#)|url\(|@import""", html)
+
+
+def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    document = recorded.document()
+    assert write(tmp_path, document).name == "report.html"
+    again = from_json(json.loads((tmp_path / "report.json").read_text()))
+    assert page(again) == page(document)
+
+
+def test_tables_samples_and_orders_stand_beside_it(tmp_path: Path) -> None:
+    write(tmp_path, recorded.document())
+    write_samples(tmp_path / "samples.csv", recorded.samples(), recorded.BEGAN)
+    write_orders(tmp_path / "orders.csv", recorded.entries(), recorded.BEGAN)
+    tables = {path.name: list(csv.DictReader(path.read_text().splitlines())) for path in tmp_path.glob("*.csv")}
+    assert len(tables["samples.csv"]) == recorded.SECONDS
+    assert tables["samples.csv"][30]["backlog/shipping/activity"] == "40.0"
+    assert len(tables["orders.csv"]) == recorded.RATE * recorded.SECONDS
+    assert tables["orders.csv"][0]["outcome"] == "fulfilled"
+    assert tables["01-orders-at-a-rate-latency.csv"][0]["ended"] == "3000"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium (Debian: apt-get install --no-install-recommends chromium)")
+    async with async_playwright() as playwright:
+        opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield opened
+        await opened.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1000), ("dark", 1000), ("light", 390), ("dark", 390)])
+async def test_a_browser_draws_every_line_in_light_and_dark_on_a_screen_and_on_a_phone(
+    browser: Browser, tmp_path: Path, scheme: str, width: int
+) -> None:
+    document = recorded.document()
+    write(tmp_path, document)
+    context = await browser.new_context(
+        color_scheme="dark" if scheme == "dark" else "light", viewport={"width": width, "height": 900}
+    )
+    opened = await context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: complaints.append(request.url) if "report.html" not in request.url else None)
+    await opened.goto((tmp_path / "report.html").as_uri())
+    assert complaints == []
+    assert await opened.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+    charts = [chart for section in document.sections for chart in (*section.charts, *section.bars)]
+    shown = opened.locator("figure svg:visible")
+    assert await shown.count() == len(charts)
+    for place, chart in enumerate(charts):
+        drawing = shown.nth(place)
+        colours = await _colours(drawing)
+        expected = len(chart.series) if isinstance(chart, Chart) else len(chart.parts)
+        assert len(colours) == expected, chart.title
+        picture = await drawing.screenshot()
+        for name, count in _counted(picture, colours).items():
+            assert count >= DRAWN, f"{chart.title}: {name} has {count} pixels"
+    paper = Image.open(BytesIO(await opened.screenshot())).convert("L").getpixel((2, 2))
+    assert isinstance(paper, int | float)
+    assert (paper < 64) == (scheme == "dark")
+    await context.close()
+
+
+async def _colours(drawing: Locator) -> list[tuple[int, int, int]]:
+    """Of each series, as the browser resolves them."""
+    found: list[str] = await drawing.evaluate(
+        """svg => [...new Set([...svg.querySelectorAll('.series, .bar')].map(each => {
+            const style = getComputedStyle(each);
+            return style.fill === 'none' ? style.stroke : style.fill;
+        }))]"""
+    )
+    triples = [[int(part) for part in re.findall(r"\d+", colour)[:3]] for colour in found]
+    return [(red, green, blue) for red, green, blue in triples]
+
+
+def _counted(picture: bytes, colours: list[tuple[int, int, int]]) -> dict[str, int]:
+    """Pixels of each colour."""
+    image = Image.open(BytesIO(picture)).convert("RGB")
+    pixels = image.getcolors(maxcolors=image.width * image.height) or []
+    counts = {}
+    for colour in colours:
+        near = (
+            count
+            for count, seen in pixels
+            if isinstance(seen, tuple)
+            and all(abs(one - other) <= NEAR for one, other in zip(seen, colour, strict=True))
+        )
+        counts[str(colour)] = sum(near)
+    return counts
