@@ -95,7 +95,7 @@ def test_a_contract_is_data_and_looks_at_no_clock(service: str) -> None:
         assert not {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & CLOCKS, path
 
 
-SHARED = {"chassis.apart", "chassis.progress"}
+SHARED = {"chassis.apart", "chassis.progress", "chassis.versioning"}
 """What workflows may use of the chassis, which is shared with the sandbox too: constants, and pure functions."""
 
 
