@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
+from chassis.testing.waiting import eventually
 from waybill.demo.screen import Screen
 from waybill.load.arrivals import Spacing
-from waybill.load.conduct import GOOD, Test, conduct
+from waybill.load.conduct import GOOD, Trial, conduct
 from waybill.load.mix import Mix
 from waybill.load.options import Arrivals, Common, Pool
 from waybill.load.plain import plain
@@ -20,6 +19,8 @@ from waybill.load.report.model import Section
 from waybill.load.session import Session, opened
 from waybill.load.targets import Embedded, Remote, Target
 from waybill.stack import SERVICES, Stack
+
+from .world import PATIENCE_SECONDS
 
 SMALL = Common(Mix({"fulfilled": 1, "two-parcels": 1}, failures=0.25), warm_up=2, histories=1)
 FEW = Arrivals(rate=4.0, seconds=3.0, spacing=Spacing.STEADY)
@@ -32,8 +33,8 @@ async def as_target(target: Target) -> AsyncIterator[Target]:
 
 
 async def run(target: Target, folder: Path, *experiments: object) -> tuple[int, dict[str, object]]:
-    test = Test("e2e", "Load", folder, as_target(target), experiments, {})  # type: ignore[arg-type]
-    code, _ = await conduct(test, Progress(Screen(), silent=True))
+    trial = Trial("e2e", "Load", folder, as_target(target), experiments, {})  # type: ignore[arg-type]
+    code, _ = await conduct(trial, Progress(Screen(), silent=True))
     document: dict[str, object] = json.loads((folder / "report.json").read_text())
     return code, document
 
@@ -90,8 +91,7 @@ async def test_what_somebody_stops_is_reported_and_loses_no_order(stack: Stack, 
     sections: list[Section] = []
 
     async def after_some_orders(session: Session) -> None:
-        while len(session.ledger.entries) < SMALL.warm_up + 3:
-            await asyncio.sleep(0.05)
+        await eventually(lambda: len(session.ledger.entries) >= SMALL.warm_up + 3, timeout=PATIENCE_SECONDS)
         stop.set()
 
     async with opened(Embedded(stack), "e2e-stopped", stop, told.append) as session:
@@ -101,10 +101,3 @@ async def test_what_somebody_stops_is_reported_and_loses_no_order(stack: Stack, 
     [section] = sections
     assert 3 <= section.results["orders_sent"] < 600
     assert any("stopped by hand" in warning for warning in section.warnings)
-
-
-@pytest.fixture(autouse=True)
-async def _afterwards(stack: Stack) -> AsyncIterator[None]:
-    """The world's own checks are of the world's orders; here the last audit of the package is the check."""
-    yield
-    assert set(SERVICES) <= set(stack.pids)

@@ -57,10 +57,11 @@ recorded = _recorded()
 @given(st.lists(finite, min_size=1, max_size=20), st.integers(2, 10))
 def test_an_axis_holds_all_its_values_and_has_few_ticks(values: list[float], count: int) -> None:
     made = axis(values, count=count)
-    assert made.least <= min(values) or made.least == pytest.approx(min(values))
-    assert made.most >= max(values) or made.most == pytest.approx(max(values))
+    slack = 1e-8 * (made.most - made.least)  # far less than a pixel
+    assert made.least - slack <= min(values)
+    assert max(values) <= made.most + slack
     assert 2 <= len(made.ticks) <= count + 3
-    assert all(-1e-9 <= made.part(tick) <= 1 + 1e-9 for tick in made.ticks)
+    assert all(-1e-8 <= made.part(tick) <= 1 + 1e-8 for tick in made.ticks)
 
 
 @given(st.floats(min_value=1e-6, max_value=1e9))
