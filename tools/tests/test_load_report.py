@@ -22,7 +22,7 @@ from waybill.load.report.axes import axis, nice, number
 from waybill.load.report.files import write, write_orders, write_samples
 from waybill.load.report.model import Chart, Series, from_json
 from waybill.load.report.page import page
-from waybill.load.report.svg import MOST_POINTS, NARROW, WIDE, bars, lines, thin
+from waybill.load.report.svg import MOST_POINTS, NARROW, WIDE, Format, bars, lines, thin
 
 CHROMIUM = shutil.which("chromium")
 ARGS = [
@@ -89,7 +89,7 @@ def test_a_line_with_fewer_points_keeps_its_peaks(points: list[tuple[float, floa
 
 
 @pytest.mark.parametrize("form", [WIDE, NARROW])
-def test_a_chart_is_well_formed_and_stays_within_its_frame(form: object) -> None:
+def test_a_chart_is_well_formed_and_stays_within_its_frame(form: Format) -> None:
     for section in recorded.document().sections:
         for drawing in [*(lines(each, form) for each in section.charts), *(bars(each, form) for each in section.bars)]:
             root = ET.fromstring(drawing)

@@ -27,7 +27,7 @@ class Machine:
 
         Returns:
             By name: ``cpu_seconds/NAME`` and ``memory_bytes/NAME``, and CPU seconds of the machine since its start:
-            those that were busy, ``busy_seconds``, and all of them, ``all_seconds``; not where there are no such processes.
+            those that were busy, ``busy_seconds``, and all of them, ``all_seconds``. Not without processes.
         """
         figures: dict[str, float] = {}
         for name, pid in {**pids, GENERATOR: os.getpid()}.items():
