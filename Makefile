@@ -61,9 +61,8 @@ compose-test: setup ## docker compose from nothing to nothing: orders from outsi
 	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/.manifests" $(UV) sync --quiet --locked --project deploy/k8s/checks --python $(PYTHON)
 	@touch $@
 
-manifests: setup .manifests/.synced ## Render and check the Kubernetes manifests: our rules, schemas, checkov, and that all of it finds what is wrong.
+manifests: setup .manifests/.synced ## Render and check the Kubernetes manifests: our rules, schemas, checkov.
 	$(RUN)/python -m tests.manifests
-	$(RUN)/pytest tests/manifests --quiet --numprocesses $(JOBS) $(ARGS)
 
 rules: setup ## Refresh the PrometheusRules from deploy/observability/prometheus/rules.
 	$(RUN)/python deploy/k8s/rules.py

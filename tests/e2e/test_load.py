@@ -5,12 +5,12 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-import pytest
-
+from chassis.testing.waiting import eventually
 from waybill.demo.screen import Screen
 from waybill.load.arrivals import Spacing
-from waybill.load.conduct import GOOD, Test, conduct
+from waybill.load.conduct import GOOD, Experiment, Trial, conduct
 from waybill.load.mix import Mix
 from waybill.load.options import Arrivals, Common, Pool
 from waybill.load.plain import plain
@@ -20,6 +20,8 @@ from waybill.load.report.model import Section
 from waybill.load.session import Session, opened
 from waybill.load.targets import Embedded, Remote, Target
 from waybill.stack import SERVICES, Stack
+
+from .world import PATIENCE_SECONDS
 
 SMALL = Common(Mix({"fulfilled": 1, "two-parcels": 1}, failures=0.25), warm_up=2, histories=1)
 FEW = Arrivals(rate=4.0, seconds=3.0, spacing=Spacing.STEADY)
@@ -31,18 +33,18 @@ async def as_target(target: Target) -> AsyncIterator[Target]:
     yield target
 
 
-async def run(target: Target, folder: Path, *experiments: object) -> tuple[int, dict[str, object]]:
-    test = Test("e2e", "Load", folder, as_target(target), experiments, {})  # type: ignore[arg-type]
-    code, _ = await conduct(test, Progress(Screen(), silent=True))
-    document: dict[str, object] = json.loads((folder / "report.json").read_text())
+async def run(target: Target, folder: Path, *experiments: Experiment) -> tuple[int, dict[str, Any]]:
+    trial = Trial("e2e", "Load", folder, as_target(target), experiments, {})
+    code, _ = await conduct(trial, Progress(Screen(), silent=True))
+    document: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return code, document
 
 
 async def test_orders_at_a_rate_are_all_accounted_for(stack: Stack, tmp_path: Path) -> None:
     code, document = await run(Embedded(stack), tmp_path, lambda session: plain(session, SMALL, FEW))
     assert code == GOOD, document["verdict"]
-    [section] = document["sections"]  # type: ignore[misc]
-    results = section["results"]  # type: ignore[index]
+    [section] = document["sections"]
+    results = section["results"]
     assert results["orders_sent"] == 12
     assert results["orders_ended"] == 12
     assert results["open_loop"]
@@ -61,8 +63,8 @@ async def test_a_deployment_of_which_only_addresses_are_known_is_loaded_too(stac
     target = Remote(urls, stack.operator_token, None)
     code, document = await run(target, tmp_path, lambda session: plain(session, SMALL, FEW))
     assert code == GOOD, document["verdict"]
-    [section] = document["sections"]  # type: ignore[misc]
-    results = section["results"]  # type: ignore[index]
+    [section] = document["sections"]
+    results = section["results"]
     assert results["machine_busy_share"] is None
     assert set(results["cpu_seconds_per_order"]) >= set(SERVICES)  # by their own word
     assert "anatomy" not in results
@@ -77,8 +79,8 @@ async def test_the_pool_alone_is_measured_at_saturation(stack: Stack, tmp_path: 
         stack.env["shipping"].pop("SHIPPING_ACTIVITY_SLOTS")
         await stack.restart("shipping")
     assert code == GOOD, document["verdict"]
-    [section] = document["sections"]  # type: ignore[misc]
-    [point] = section["results"]["points"]  # type: ignore[index]
+    [section] = document["sections"]
+    [point] = section["results"]["points"]
     # Five slots and a fifth of a second: never more than 25, however fast the machine is.
     assert 0 < point["activities_per_second"] <= 26
     assert point["workflows_failed"] == 0
@@ -90,8 +92,7 @@ async def test_what_somebody_stops_is_reported_and_loses_no_order(stack: Stack, 
     sections: list[Section] = []
 
     async def after_some_orders(session: Session) -> None:
-        while len(session.ledger.entries) < SMALL.warm_up + 3:
-            await asyncio.sleep(0.05)
+        await eventually(lambda: len(session.ledger.entries) >= SMALL.warm_up + 3, timeout=PATIENCE_SECONDS)
         stop.set()
 
     async with opened(Embedded(stack), "e2e-stopped", stop, told.append) as session:
@@ -101,10 +102,3 @@ async def test_what_somebody_stops_is_reported_and_loses_no_order(stack: Stack, 
     [section] = sections
     assert 3 <= section.results["orders_sent"] < 600
     assert any("stopped by hand" in warning for warning in section.warnings)
-
-
-@pytest.fixture(autouse=True)
-async def _afterwards(stack: Stack) -> AsyncIterator[None]:
-    """The world's own checks are of the world's orders; here the last audit of the package is the check."""
-    yield
-    assert set(SERVICES) <= set(stack.pids)

@@ -6,7 +6,7 @@ from waybill.load import views
 from waybill.load.measure import Window
 from waybill.load.mix import KINDS
 from waybill.load.orders import Entry
-from waybill.load.report.model import Chart, Document, Moment, Section, Series, Table
+from waybill.load.report.model import Bars, Chart, Document, Moment, Section, Series, Table
 from waybill.load.watch import KINDS as TASKS
 from waybill.load.watch import Mark, Sample
 from waybill.stack import SERVICES
@@ -59,7 +59,8 @@ def entries() -> list[Entry]:
 def window() -> Window:
     """All of it."""
     seen = samples()
-    return Window(*(Mark(each.at, each.values) for each in (seen[0], seen[-1])), seen, entries())
+    first, last = Mark(seen[0].at, seen[0].values), Mark(seen[-1].at, seen[-1].values)
+    return Window(first, last, seen, entries())
 
 
 def pool() -> Chart:
@@ -93,7 +94,7 @@ def document() -> Document:
         {"points": [1, 2]},
         ["The machine was the limit."],
     )
-    bars = views.Bars("Where an order's time goes", "seconds", ("waiting", "at work"), [("shipping", (1.0, 2.5))])
+    bars = Bars("Where an order's time goes", "seconds", ("waiting", "at work"), [("shipping", (1.0, 2.5))])
     return Document(
         name="recorded",
         title="Load: recorded",

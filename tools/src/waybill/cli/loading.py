@@ -13,7 +13,7 @@ import typer
 from waybill.audit.reading import KEEPERS
 from waybill.cli.common import TOKEN_FILE, fail, parse_pairs, run, screen, token_from_file
 from waybill.load import targets
-from waybill.load.conduct import DEFAULT_FOLDER, GOOD, Experiment, Test, conduct
+from waybill.load.conduct import DEFAULT_FOLDER, GOOD, Experiment, Trial, conduct
 from waybill.load.mix import KINDS, USUAL, Mix, MixError, parse
 from waybill.load.progress import Progress
 from waybill.load.report.files import PAGE
@@ -94,10 +94,10 @@ def carry_out(where: Where, title: str, experiments: Sequence[Experiment], setti
     progress = Progress(screen, as_csv=where.as_csv, silent=where.as_json)
 
     async def work() -> tuple[int, Document]:
-        test = Test(where.folder.name, title, where.folder, where.target(progress), experiments, settings)
+        trial = Trial(where.folder.name, title, where.folder, where.target(progress), experiments, settings)
         if where.url is None and where.directory is None:
             progress.tell(f"Starting a stack of its own (logs: {where.folder}/stack/logs).")
-        return await conduct(test, progress)
+        return await conduct(trial, progress)
 
     code, document = run(work())
     if where.as_json:

@@ -32,7 +32,7 @@ Experiment = Callable[[Session], Awaitable[Section]]
 
 
 @dataclass(frozen=True)
-class Test:
+class Trial:
     """What is to be done.
 
     Attributes:
@@ -52,7 +52,7 @@ class Test:
     settings: Mapping[str, object]
 
 
-async def conduct(test: Test, progress: Progress) -> tuple[int, Document]:
+async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document]:
     """Run all of it.
 
     Returns:
@@ -66,18 +66,18 @@ async def conduct(test: Test, progress: Progress) -> tuple[int, Document]:
     stop = asyncio.Event()
     run = f"load{time.strftime('%m%dT%H%M%S')}"
     with _ending(stop, progress), progress:
-        async with test.target as target, opened(target, run, stop, progress.tell) as session:
+        async with trial.target as target, opened(target, run, stop, progress.tell) as session:
             session.watcher.changed = progress.watch(session)
-            sections, failure = await _experiments(test, session)
-            document, code = await _conclude(test, session, sections, failure, before)
-            _write(test.folder, session, document)
+            sections, failure = await _experiments(trial, session)
+            document, code = await _conclude(trial, session, sections, failure, before)
+            _write(trial.folder, session, document)
     return code, document
 
 
-async def _experiments(test: Test, session: Session) -> tuple[list[Section], str | None]:
+async def _experiments(trial: Trial, session: Session) -> tuple[list[Section], str | None]:
     """Run one after the other; one that cannot be done ends it, and what was measured is kept."""
     sections: list[Section] = []
-    for experiment in test.experiments:
+    for experiment in trial.experiments:
         if session.stop.is_set():
             break
         try:
@@ -88,7 +88,7 @@ async def _experiments(test: Test, session: Session) -> tuple[list[Section], str
 
 
 async def _conclude(
-    test: Test, session: Session, sections: Sequence[Section], failure: str | None, before: Mapping[str, object]
+    trial: Trial, session: Session, sections: Sequence[Section], failure: str | None, before: Mapping[str, object]
 ) -> tuple[Document, int]:
     violations, audited = await _audit(session)
     lost, unknown = session.ledger.lost(), session.ledger.unknown()
@@ -106,15 +106,15 @@ async def _conclude(
     bad = bool(violations) or (bool(lost) and not interrupted)
     code = LOST if bad else CANNOT if failure else INTERRUPTED if interrupted else GOOD
     document = Document(
-        name=test.name,
-        title=test.title,
+        name=trial.name,
+        title=trial.title,
         began=_iso(session.began),
         ended=_iso(session.clock.now()),
         interrupted=interrupted,
         verdict="; ".join(said) + ".",
         good=not bad and failure is None,
         sections=sections,
-        settings={"target": session.target.kind, **test.settings},
+        settings={"target": session.target.kind, **trial.settings},
         versions=machine.versions(),
         machine=dict(before),
         violations=violations,

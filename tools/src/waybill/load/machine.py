@@ -27,7 +27,7 @@ class Machine:
 
         Returns:
             By name: ``cpu_seconds/NAME`` and ``memory_bytes/NAME``, and CPU seconds of the machine since its start:
-            those that were busy, ``busy_seconds``, and all of them, ``all_seconds``.
+            those that were busy, ``busy_seconds``, and all of them, ``all_seconds``. Not without processes.
         """
         figures: dict[str, float] = {}
         for name, pid in {**pids, GENERATOR: os.getpid()}.items():
@@ -38,7 +38,8 @@ class Machine:
                 continue
             figures[f"cpu_seconds/{name}"] = seconds
             figures[f"memory_bytes/{name}"] = memory
-        return figures | _cpu()
+        # Where the deployment is elsewhere, how busy this machine is says nothing about it.
+        return figures | (_cpu() if pids else {})
 
     def _use(self, pid: int, *, family: bool) -> tuple[float, float]:
         process = self._found.get(pid)

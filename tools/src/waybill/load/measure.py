@@ -70,8 +70,7 @@ class Window:
     def machine(self) -> float | None:
         """Share of the machine's CPU that was busy, whoever used it; None where the deployment is elsewhere."""
         everything = self.grown("all_seconds")
-        local = any(name != GENERATOR for name in self.cores())
-        return self.grown("busy_seconds") / everything if everything > 0 and local else None
+        return self.grown("busy_seconds") / everything if everything > 0 else None
 
     def strangers(self) -> float | None:
         """Cores that were used by what is neither the deployment nor the generator."""

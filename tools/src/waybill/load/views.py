@@ -106,7 +106,7 @@ def cpu(samples: Sequence[Sample], began: float, moments: Sequence[Moment] = ())
     names = [*(name for name in SERVICES if name in known), *sorted(known - set(SERVICES))]
     apart = spaced(samples)
     series = [Series(name, _cores(apart, began, name)) for name in names]
-    local = len(names) > len(SERVICES)
+    local = any("busy_seconds" in each.values for each in samples)
     whole = Series("the machine as a whole", _busy(apart, began)) if local else None
     note = "Whole machine: all that runs on it, the load generator too." if local else ""
     drawn = [each for each in series if each.points]
@@ -145,6 +145,7 @@ def _busy(samples: Sequence[Sample], began: float) -> list[Point]:
     return [
         (later.at - began, (later.values["busy_seconds"] - sooner.values["busy_seconds"]) / (later.at - sooner.at))
         for sooner, later in pairwise(samples)
+        if "busy_seconds" in sooner.values and "busy_seconds" in later.values
     ]
 
 
