@@ -20,7 +20,7 @@ from playwright.async_api import Browser, Locator, async_playwright
 
 from waybill.load.report.axes import axis, nice, number
 from waybill.load.report.files import write, write_orders, write_samples
-from waybill.load.report.model import Chart, Series, from_json
+from waybill.load.report.model import Chart, Moment, Series, from_json
 from waybill.load.report.page import page
 from waybill.load.report.svg import MOST_POINTS, NARROW, WIDE, Format, bars, lines, thin
 
@@ -102,6 +102,17 @@ def test_a_chart_is_well_formed_and_stays_within_its_frame(form: Format) -> None
 def test_words_in_a_chart_are_no_markup() -> None:
     chart = Chart("<b>", "<i>", "&", [Series("<s>", [(0, 1), (1, 2)])], markers=True)
     assert ET.fromstring(lines(chart, WIDE)).attrib["aria-label"] == "<b>"
+
+
+def test_words_of_moments_do_not_lie_upon_each_other() -> None:
+    moments = [Moment(at, "something happened") for at in (5.0, 5.1, 5.2, 9.9, 0.0)]
+    chart = Chart("t", "x", "y", [Series("s", [(0, 1), (10, 2)])], moments=moments)
+    said = [each for each in ET.fromstring(lines(chart, WIDE)).iter("text") if each.text == "something happened"]
+    boxes = [(float(each.attrib["x"]), float(each.attrib["y"])) for each in said]
+    width = len("something happened") * 6
+    for one, (x, y) in enumerate(boxes):
+        assert 0 <= x <= WIDE.width - width
+        assert not any(y == other_y and abs(x - other_x) < width for other_x, other_y in boxes[one + 1 :])
 
 
 def test_a_chart_of_nothing_is_an_empty_frame() -> None:

@@ -234,11 +234,11 @@ def short(
 ) -> None:
     """All experiments, each in small: a first look, within five minutes on two cores."""
     shared = Common(warm_up=10, histories=5)
-    load_of = Arrivals(rate=2.0, seconds=25.0)
-    alone = Pool(replicas=(1, 2, 4), settle_seconds=4.0, seconds=12.0)
-    orders = Whole(replicas=(1, 2), arrivals=Arrivals(rate=3.0, seconds=15.0))
-    up = Step(rate=1.5, before_seconds=8.0, react_seconds=8.0, after_seconds=14.0, down_seconds=8.0, replicas=(1, 2))
-    apart = Isolate(rate=2.0, before_seconds=12.0, fault_seconds=12.0, after_seconds=14.0)
+    load_of = Arrivals(rate=2.0, seconds=20.0)
+    alone = Pool(replicas=(1, 2, 4), settle_seconds=3.0, seconds=10.0)
+    orders = Whole(replicas=(1, 2), arrivals=Arrivals(rate=3.0, seconds=12.0))
+    up = Step(rate=1.5, before_seconds=6.0, react_seconds=6.0, after_seconds=12.0, down_seconds=6.0, replicas=(1, 2))
+    apart = Isolate(rate=2.0, before_seconds=10.0, fault_seconds=10.0, after_seconds=12.0)
     carry_out(
         Where(directory=directory, name=name, to=to),
         "Load: a first look",

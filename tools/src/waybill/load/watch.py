@@ -22,6 +22,8 @@ EVERY_SECONDS = 1.0
 SCRAPE_EVERY = 2
 """Services are asked for their metrics in each so-manieth sample: their answer costs them some milliseconds."""
 ASK_SECONDS = 5.0
+WAIT_SECONDS = 0.5
+"""How long a sample waits for answers; what comes later stands in the next."""
 KINDS = {"workflow": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, "activity": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY}
 WORKERS = {"activity": "ActivityWorker", "workflow": "WorkflowWorker"}
 
@@ -85,6 +87,8 @@ class Watcher:
         self._machine = Machine()
         self._memory = Memory()
         self._count = 0
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        """Questions that are not answered yet, by process."""
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -96,6 +100,9 @@ class Watcher:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+            for asking in self._asking.values():
+                asking.cancel()
+            await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -125,16 +132,25 @@ class Watcher:
         return Mark(sample.at, sample.values, {name: scrape for name, scrape in services.items() if scrape.values})
 
     async def _scrape(self) -> None:
+        """Ask all processes. One that is slow to answer, since it is just starting say, holds up nobody."""
         targets = self._target.metrics()
         self._memory.alive(targets)
-        await asyncio.gather(*(self._ask(name, url) for name, url in targets.items()))
+        for name, url in targets.items():
+            if name not in self._asking:
+                self._asking[name] = asyncio.create_task(self._ask(name, url))
+        if self._asking:
+            await asyncio.wait(self._asking.values(), timeout=WAIT_SECONDS)
+        for name in [name for name, task in self._asking.items() if task.done()]:
+            self._asking.pop(name).result()
 
     async def _ask(self, process: str, url: str) -> None:
         try:
             timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
             async with self._session.get(f"{url}/metrics", timeout=timeout) as answer:
                 answer.raise_for_status()
-                self._memory.saw(process, parse(await answer.text()))
+                told = parse(await answer.text())
+            if process in self._target.metrics():  # it may have ended meanwhile
+                self._memory.saw(process, told)
         except (aiohttp.ClientError, TimeoutError, ValueError):
             # It may be down, on purpose too. Its last figures stand until it answers.
             self.failures += 1

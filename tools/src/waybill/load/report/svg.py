@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from waybill.load.report.axes import Axis, axis, number
-from waybill.load.report.model import Bars, Chart, Point, Series
+from waybill.load.report.model import Bars, Chart, Moment, Point, Series
 
 COLOURS = 8
 """Of series; the ninth has the first one's again."""
@@ -45,9 +45,7 @@ def lines(chart: Chart, form: Format) -> str:
     up = axis(y for each in drawn for _, y in each.points)
     frame = _Frame(form, across, up, _left(up))
     parts = [*frame.grid(chart.x, chart.y)]
-    for moment in chart.moments:
-        if across.least <= moment.x <= across.most:
-            parts += frame.moment(moment.x, moment.words)
+    parts += frame.moments([each for each in chart.moments if across.least <= each.x <= across.most])
     if chart.reference is not None:
         parts.append(frame.line(chart.reference.points, "reference"))
     for place, series in enumerate(chart.series):
@@ -122,13 +120,19 @@ class _Frame:
             place = f'cx="{self.x(x):.1f}" cy="{self.y(y):.1f}"'
             yield f'<circle class="{kind}" {place} r="4"><title>{words}</title></circle>'
 
-    def moment(self, value: float, words: str) -> Iterator[str]:
-        x, floor = self.x(value), self._form.height - BOTTOM
-        # At the right end there is more room at the left.
-        end = x + len(words) * LETTER > self._form.width
-        place = f'x="{x + (-4 if end else 4):.1f}" text-anchor="{"end" if end else "start"}"'
-        yield f'<line class="moment" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{floor}"/>'
-        yield f'<text class="tick" {place} y="{TOP + 10}">{escape(words)}</text>'
+    def moments(self, moments: Sequence[Moment]) -> Iterator[str]:
+        """Lines with words beside them, each in the first row where it meets no other's."""
+        floor = self._form.height - BOTTOM
+        rows: list[float] = []
+        for moment in sorted(moments, key=lambda each: each.x):
+            x, width = self.x(moment.x), len(moment.words) * LETTER + 8
+            # At the right end there is more room at the left.
+            begin = x if x + width <= self._form.width else x - width
+            row = next((number for number, end in enumerate(rows) if end <= begin), len(rows))
+            rows[row : row + 1] = [begin + width]
+            place = f'x="{begin + 4:.1f}" y="{TOP + 10 + 13 * row}"'
+            yield f'<line class="moment" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{floor}"/>'
+            yield f'<text class="tick halo" {place}>{escape(moment.words)}</text>'
 
     def svg(self, title: str, parts: Sequence[str]) -> str:
         form = self._form
