@@ -89,6 +89,9 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
         (["audit", "--metrics-port", "9100"], "--metrics-port is of use with --every only"),
         (["story", "A-1", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
         (["schedules", "list", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
+        (["samples", "--run", "two-words"], "'two-words' is not of letters and digits only"),
+        (["samples", "--health-port", "8080"], "--health-port is of use with --every only"),
+        (["samples", "--every", "1", "--stock"], "--every names its runs itself"),
         (["watch", "I-1", "--url", "carriers=http://127.0.0.1:9", "--token", "t"], "is not NAME=VALUE with a name of"),
     ],
 )

@@ -42,6 +42,8 @@ def samples(
         fail("--health-port is of use with --every only")
     if every is not None and (stock or name):
         fail("--every names its runs itself, and stocks up for each")
+    if name and not (name.isascii() and name.isalnum()):
+        fail(f"--run: {name!r} is not of letters and digits only; the ids of orders and accounts begin with it")
     of = deployment(url, token, directory, plan.SERVICES)
     missing = [service for service in plan.SERVICES if service not in of.urls]
     if missing:

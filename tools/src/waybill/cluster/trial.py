@@ -52,7 +52,7 @@ class Trial:
         """
         self._kubectl = kubectl
         self._say = say
-        self._run = f"K8S-{uuid.uuid4().hex[:6]}"
+        self._run = f"K8S{uuid.uuid4().hex[:6]}"
         self._rounds = 0
 
     async def run(self) -> None:
@@ -83,7 +83,7 @@ class Trial:
             TrialError: If one does not end as it should.
         """
         self._rounds += 1
-        done = await self._kubectl.run(*TOOLS, "samples", "--run", f"{self._run}-{self._rounds}")
+        done = await self._kubectl.run(*TOOLS, "samples", "--run", f"{self._run}R{self._rounds}")
         lines = done.output.strip().splitlines()
         if done.code != 0:
             wrong = [line for line in lines if "expected" in line] or [done.errors.strip()]
