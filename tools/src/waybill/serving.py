@@ -1,7 +1,10 @@
-"""A small HTTP surface beside a command that runs for long."""
+"""What a command needs that runs until it is told to stop: its end, and a small HTTP surface."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 
@@ -29,3 +32,22 @@ async def served(address: tuple[str, int] | None, routes: Sequence[web.RouteDef]
         yield
     finally:
         await runner.cleanup()
+
+
+async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Work until SIGTERM or SIGINT. What ends the work before is raised."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop.set)
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,7 +1,6 @@
 """The audit again and again, for a deployment to be watched by it."""
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -9,7 +8,7 @@ from aiohttp import web
 from waybill.audit.books import BooksError
 from waybill.audit.metrics import AuditMetrics
 from waybill.audit.run import Report
-from waybill.serving import served
+from waybill.serving import served, until_stopped
 
 
 async def repeat(
@@ -32,21 +31,9 @@ async def repeat(
     Raises:
         OSError: If nobody can listen there.
     """
-    stop, metrics = asyncio.Event(), AuditMetrics()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    metrics = AuditMetrics()
     async with served(address, [web.get("/metrics", metrics.metrics)]):
-        auditing = asyncio.create_task(_audit(ask, every_seconds, tell, complain, metrics))
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({auditing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if auditing.done():
-                auditing.result()  # raises what ended it
-        finally:
-            for task in (auditing, stopping):
-                task.cancel()
-            await asyncio.gather(auditing, stopping, return_exceptions=True)
+        await until_stopped(_audit(ask, every_seconds, tell, complain, metrics))
 
 
 async def _audit(

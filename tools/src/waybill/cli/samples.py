@@ -72,7 +72,5 @@ def samples(
 
 
 def _tell(row: Row) -> None:
-    if row.actual is not None and row.seconds is not None:
-        style = "" if row.right else "bold red"
-        wrong = "" if row.right else f", expected {row.sample.expected}"
-        screen.say(f"{row.order_id}: {row.actual}{wrong} after {row.seconds:.1f} s", style=style)
+    if row.ended is not None:
+        screen.say(row.ended, style="" if row.right else "bold red")

@@ -45,6 +45,14 @@ class Row:
         """Whether it ended as it should."""
         return self.actual == self.sample.expected
 
+    @property
+    def ended(self) -> str | None:
+        """How it ended, in a line, once it has."""
+        if self.actual is None or self.seconds is None:
+            return None
+        wrong = "" if self.right else f", expected {self.sample.expected}"
+        return f"{self.order_id}: {self.actual}{wrong} after {self.seconds:.1f} s"
+
     def as_json(self) -> dict[str, object]:
         """For the report."""
         return {

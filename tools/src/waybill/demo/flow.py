@@ -1,15 +1,14 @@
 """The sample orders again and again, gently: what keeps a deployment that is looked at alive."""
 
 import asyncio
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from aiohttp import web
 
 from waybill.demo.day import ORDER_SECONDS, Day, Row
 from waybill.demo.shop import Shop, ShopError
+from waybill.serving import until_stopped
 
 LOOK_SECONDS = 1.0
 """Between two looks at the orders under way."""
@@ -45,17 +44,7 @@ class Flow:
 
     async def run(self) -> None:
         """Place orders until SIGTERM or SIGINT. Those under way then are left to the services."""
-        with _asked_to_end() as end:
-            flowing = asyncio.create_task(self._rounds())
-            ending = asyncio.create_task(end.wait())
-            try:
-                await asyncio.wait({flowing, ending}, return_when=asyncio.FIRST_COMPLETED)
-                if flowing.done():
-                    flowing.result()  # raises what ended it
-            finally:
-                for task in (flowing, ending):
-                    task.cancel()
-                await asyncio.gather(flowing, ending, return_exceptions=True)
+        await until_stopped(self._rounds())
 
     async def _rounds(self) -> None:
         while True:
@@ -72,22 +61,8 @@ class Flow:
             await day.run()
 
     def _changed(self, row: Row) -> None:
-        if row.actual is None or row.seconds is None:
+        if row.ended is None:
             return
-        wrong = "" if row.right else f", expected {row.sample.expected}"
-        self._tell(f"{row.order_id}: {row.actual}{wrong} after {row.seconds:.1f} s")
+        self._tell(row.ended)
         if row.right:
             self._last_right = time.monotonic()
-
-
-@contextmanager
-def _asked_to_end() -> Iterator[asyncio.Event]:
-    end, loop = asyncio.Event(), asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, end.set)
-    try:
-        yield end
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
