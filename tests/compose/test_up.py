@@ -238,7 +238,7 @@ async def test_a_container_that_crashes_comes_back_and_no_order_is_lost(
 ) -> None:
     orders = await day(deployment, shop, 0.2)
     flowing = asyncio.create_task(orders.run())
-    await asyncio.sleep(1)  # some are under way by then; which ones does not matter
+    await eventually(lambda: any(row.status and row.status != "sent" for row in orders.rows))  # some are under way
     container = await deployment.crash(service)
 
     async def back() -> bool:

@@ -100,17 +100,21 @@ def find(directory: Path) -> state.StackState:
 
 
 def deployment(url: list[str] | None, token: str, directory: Path, wanted: tuple[str, ...] = KEEPERS) -> Deployment:
-    """What the options name, and for the rest the running stack. Ends the command if something is found nowhere.
+    """What the options name; without a token of its own it is the running stack, with some services elsewhere.
+
+    Ends the command if there is no such stack, or a deployment with a token is named in part only.
 
     Args:
         url: ``NAME=URL`` parts.
         token: The operators' token, or nothing.
         directory: Of a stack.
-        wanted: Names without which the stack is looked for.
+        wanted: Names that must be known.
     """
     stated = parse_pairs(url or [], KEEPERS)
     token = token or token_from_file()
-    if token and all(name in stated for name in wanted):
+    if token and stated:
+        if missing := [name for name in wanted if name not in stated]:
+            fail(f"no URL for {', '.join(missing)} (--url NAME=URL)")
         return Deployment(stated, token)
     running = find(directory)
     return Deployment({**running.urls, **stated}, token or running.operator_token)

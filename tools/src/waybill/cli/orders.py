@@ -9,7 +9,7 @@ import typer
 from temporalio.client import Client
 
 from waybill import story as stories
-from waybill.audit.reading import KEEPERS, Reader
+from waybill.audit.reading import Reader
 from waybill.audit.repeating import repeat
 from waybill.audit.rules import STUCK_AFTER
 from waybill.audit.run import Report
@@ -47,8 +47,7 @@ def audit(
     """
     if metrics_port is not None and every is None:
         fail("--metrics-port is of use with --every only")
-    # One that is named in part is no stack of ours: what is missing is told, rather than asked of another deployment.
-    of = deployment(url, token, directory, ("orchestrator",) if url else KEEPERS)
+    of = deployment(url, token, directory)
 
     async def work() -> Report | None:
         async with aiohttp.ClientSession() as session:
