@@ -22,7 +22,7 @@ from temporalio.workflow import ActivityCancellationType
 from chassis.guard import ArgumentGuard
 from chassis.testing.waiting import eventually
 from orchestrator import contract
-from orchestrator.activities import Message, Reminder
+from orchestrator.activities import Conclusion, Message, Reminder
 from orchestrator.contracts import inventory, payments, shipping
 from orchestrator.states import DeliveryState, State
 from orchestrator.workflows.follow_delivery import FollowDelivery
@@ -271,6 +271,11 @@ class World:
     async def record_delivery(self, state: DeliveryState) -> None:
         self.deliveries.setdefault(state.order_id, []).append(state)
 
+    @activity.defn(name="orchestrator.conclude")
+    async def conclude(self, conclusion: Conclusion) -> None:
+        await self.record_state(conclusion.state)
+        await self.send_message(conclusion.message)
+
     @activity.defn(name="orchestrator.send_message")
     async def send_message(self, message: Message) -> None:
         self.messages.setdefault(message.order_id, []).append(message)
@@ -286,7 +291,11 @@ class World:
         self.reminders.setdefault(reminder.order_id, []).append(reminder.template)
 
     def statuses(self, order_id: str) -> list[str]:
-        return [state.status.value for state in self.states[order_id]]
+        return [
+            status.value
+            for state in self.states[order_id]
+            for status in (*(one.status for one in state.passed), state.status)
+        ]
 
 
 @dataclass
@@ -346,7 +355,13 @@ async def open_shop(client: Client, world: World | None = None) -> AsyncIterator
                 client,
                 task_queue=contract.TASK_QUEUE,
                 workflows=[FulfilOrder, FollowDelivery],
-                activities=[world.record_state, world.record_delivery, world.send_message, world.remind],
+                activities=[
+                    world.record_state,
+                    world.record_delivery,
+                    world.conclude,
+                    world.send_message,
+                    world.remind,
+                ],
                 interceptors=[ArgumentGuard()],
             )
         )

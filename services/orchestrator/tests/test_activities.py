@@ -10,7 +10,7 @@ from aiohttp import web
 from chassis.http import HttpClient
 from chassis.testing.fixtures import FreshDatabase
 from chassis.testing.serving import serve_app
-from orchestrator.activities import Activities, Message, Reminder
+from orchestrator.activities import Activities, Conclusion, Message, Reminder
 from orchestrator.contract import Status
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.states import State
@@ -40,27 +40,34 @@ class FakeMailbox:
         return web.json_response({"id": "m"}, status=201)
 
 
-async def test_a_message_is_sent_once_and_the_order_shows_it(fresh_database: FreshDatabase) -> None:
+def an_end(order_id: str) -> Conclusion:
+    state = State(order_id, 7, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),))
+    return Conclusion(state, Message(order_id, "fulfilled", "a@example.org", "It is on its way", "Tracking: 1."))
+
+
+async def test_the_end_is_written_before_its_customer_is_told_once_and_the_order_shows_both(
+    fresh_database: FreshDatabase,
+) -> None:
     order_id = uuid.uuid4().hex
     store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
-    await store.record(State(order_id, 1, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),)))
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     mailbox.failures = 1
     async with serve_app(mailbox.app()) as url:
         activities = Activities(store, http, f"{url}/mailbox/", APPROVERS, OrchestratorMetrics())
-        message = Message(order_id, "fulfilled", "a@example.org", "It is on its way", "Tracking: 1.")
+        conclusion = an_end(order_id)
         with pytest.raises(aiohttp.ClientResponseError):
-            await activities.send_message(message)
+            await activities.conclude(conclusion)
         row = await store.get(order_id)
         assert row is not None
-        assert row["notified"] is False
-        await activities.send_message(message)
-        await activities.send_message(message)
+        assert (row["status"], row["notified"]) == (Status.FULFILLED, False)
+        await activities.conclude(conclusion)
+        await activities.conclude(conclusion)
     await http.close()
     assert list(mailbox.messages) == [f"order:{order_id}:message:fulfilled"]
     row = await store.get(order_id)
     assert row is not None
     assert row["notified"] is True
+    assert [step["status"] for step in await store.steps_of(order_id)] == [Status.FULFILLED]
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -69,12 +76,11 @@ async def test_a_message_that_is_refused_for_good_is_noted_and_nobody_counts_as_
 ) -> None:
     order_id = uuid.uuid4().hex
     store = Store((await fresh_database("orchestrator.migrations")).engine, OrchestratorMetrics())
-    await store.record(State(order_id, 1, Status.FULFILLED, datetime.now(UTC), "EUR", (("A", 1),)))
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     mailbox.failures, mailbox.status = 1, status
     async with serve_app(mailbox.app()) as url:
         activities = Activities(store, http, f"{url}/mailbox", APPROVERS, OrchestratorMetrics())
-        await activities.send_message(Message(order_id, "fulfilled", "a@example.org", "s", "b"))
+        await activities.conclude(an_end(order_id))
     await http.close()
     assert [record.levelname for record in caplog.records if "refuses a message" in record.getMessage()] == ["ERROR"]
     row = await store.get(order_id)
@@ -101,7 +107,7 @@ async def test_a_review_request_is_no_news_of_how_the_order_ended(fresh_database
     mailbox, http = FakeMailbox(), HttpClient(timeout_seconds=5)
     async with serve_app(mailbox.app()) as url:
         activities = Activities(store, http, f"{url}/mailbox", APPROVERS, OrchestratorMetrics())
-        await activities.send_message(Message(order_id, "review", "a@example.org", "s", "b", final=False))
+        await activities.send_message(Message(order_id, "review", "a@example.org", "s", "b"))
     await http.close()
     row = await store.get(order_id)
     assert row is not None

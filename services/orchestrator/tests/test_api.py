@@ -100,7 +100,7 @@ async def test_an_accepted_order_is_there_at_once_and_its_workflow_is_started(fr
         assert response.status == 202
         assert response.headers["Location"] == f"/orders/{body['order_id']}"
     status, order = await front.get(f"/orders/{body['order_id']}")
-    assert (status, order["status"], order["lines"]) == (200, "accepted", [{"sku": "TEA-250", "quantity": 2}])
+    assert (status, order["status"], order["lines"]) == (200, "reserving", [{"sku": "TEA-250", "quantity": 2}])
     description = await front.client.get_workflow_handle(contract.fulfil_id(body["order_id"])).describe()
     assert description.workflow_type == "orchestrator.FulfilOrder"
 
@@ -217,7 +217,7 @@ async def test_a_repeat_finds_its_order_whatever_the_shop_takes_by_then(front: F
     app.add_routes(later.routes())
     async with serve_app(app) as url:
         front.url = url
-        assert (await front.post("/orders", body)) == (202, {"order_id": body["order_id"], "status": "accepted"})
+        assert (await front.post("/orders", body)) == (202, {"order_id": body["order_id"], "status": "reserving"})
         assert (await front.post("/orders", body | {"email": "b@example.org"}))[0] == 409
         status, problem = await front.post("/orders", a_body())
         assert (status, problem["field"]) == (422, "currency")
@@ -367,7 +367,7 @@ async def test_orders_are_listed_by_status_in_pages(front: Front) -> None:
     seen: list[str] = []
     after = ""
     while True:
-        _, page = await front.get(f"/orders?status=accepted&limit=2{after}")
+        _, page = await front.get(f"/orders?status=reserving&limit=2{after}")
         seen += [item["order_id"] for item in page["items"]]
         if page["next"] is None:
             break

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ from orchestrator.contract import FINISHED, Status
 from orchestrator.import_store import ImportStore
 from orchestrator.metrics import IMPORTED, REASONS, UNDOS, OrchestratorMetrics
 from orchestrator.sampling import Sampling
-from orchestrator.states import State
+from orchestrator.states import Passed, State
 from orchestrator.store import Store
 from orchestrator.uploads import UploadStore
 from orchestrator.workflows import endings
@@ -66,6 +67,24 @@ async def test_an_order_finishes_once_though_its_states_are_written_twice_and_la
     assert value(metrics, "order_duration_seconds_sum", outcome="fulfilled") == 5  # its row came with its first state
     left = {"reserving": 2, "authorising": 3}
     for status, seconds in left.items():
+        labels = {"status": status, "result": "done"}
+        assert value(metrics, "order_state_duration_seconds_count", **labels) == 1
+        assert value(metrics, "order_state_duration_seconds_sum", **labels) == seconds
+
+
+async def test_a_state_that_was_passed_counts_as_one_that_was_written(fresh_database: FreshDatabase) -> None:
+    store, metrics = await a_store(fresh_database)
+    row = (await store.accept("a", "d", a_request("a"))).row
+    await store.mark_started("a")
+    begun = row["created_at"] + timedelta(seconds=1)
+    reserving = Passed(1, Status.RESERVING, begun)
+    authorising = replace(at("a", 2, Status.AUTHORISING), at=begun + timedelta(seconds=2), passed=(reserving,))
+    for _ in range(2):
+        await store.record(authorising)
+    committing = Passed(3, Status.COMMITTING, begun + timedelta(seconds=5))
+    capturing = replace(at("a", 4, Status.CAPTURING), at=begun + timedelta(seconds=9), passed=(committing,))
+    await store.record(capturing)
+    for status, seconds in {"accepted": 1, "reserving": 2, "authorising": 3, "committing": 4}.items():
         labels = {"status": status, "result": "done"}
         assert value(metrics, "order_state_duration_seconds_count", **labels) == 1
         assert value(metrics, "order_state_duration_seconds_sum", **labels) == seconds

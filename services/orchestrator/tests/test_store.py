@@ -2,13 +2,14 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from chassis.testing.fixtures import FreshDatabase
 from orchestrator.contract import Status
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.states import DeliveryState, State
+from orchestrator.states import DeliveryState, Passed, State
 from orchestrator.store import Store
 
 
@@ -58,6 +59,39 @@ async def test_a_late_write_never_overtakes_a_newer_one(fresh_database: FreshDat
     assert row is not None
     assert row["status"] == Status.FULFILLED
     assert [step["status"] for step in await store.steps_of("a")] == ["accepted", "capturing", "fulfilled"]
+
+
+async def test_a_state_brings_those_that_were_passed_on_the_way_to_it_however_often_it_is_written(
+    fresh_database: FreshDatabase,
+) -> None:
+    store = await a_store(fresh_database)
+    await store.accept("a", "d", a_request("a"))
+    moment = datetime.now(UTC)
+    state = replace(
+        a_state("a", 3, Status.AUTHORISING),
+        passed=(Passed(1, Status.RESERVING, moment), Passed(2, Status.AWAITING_APPROVAL, moment)),
+    )
+    for _ in range(2):
+        await store.record(state)
+    went = [(step["sequence"], step["status"]) for step in await store.steps_of("a")]
+    assert went == [(0, "accepted"), (1, "reserving"), (2, "awaiting_approval"), (3, "authorising")]
+    row = await store.get("a")
+    assert row is not None
+    assert (row["status"], row["sequence"]) == (Status.AUTHORISING, 3)
+
+
+async def test_an_order_whose_workflow_is_started_reserves_unless_it_got_further(fresh_database: FreshDatabase) -> None:
+    store = await a_store(fresh_database)
+    for order_id in ("a", "b"):
+        await store.accept(order_id, "d", a_request(order_id))
+    await store.record(a_state("b", 10, Status.FULFILLED))  # before the answer to its start came back
+    for order_id, status in (("a", Status.RESERVING), ("b", Status.FULFILLED)):
+        await store.mark_started(order_id)
+        row = await store.get(order_id)
+        assert row is not None
+        assert row["status"] == status
+    # It is no step: the workflow's own word, with its time, comes with its first write.
+    assert [step["status"] for step in await store.steps_of("a")] == ["accepted"]
 
 
 async def test_an_order_that_skipped_the_intake_gets_a_row_of_its_own(fresh_database: FreshDatabase) -> None:

@@ -23,7 +23,7 @@ from shipping import contract
 from shipping.contract import DeliveryState
 from shipping.workflows.registered import WORKFLOWS
 
-from .world import World, new_order, report_of, until
+from .world import World, is_done, new_order, report_of, until
 
 Record = Callable[[WorkflowHandle[Any, Any], str], Awaitable[None]]
 DAY = timedelta(days=1)
@@ -88,8 +88,7 @@ async def looked(client: Client, order_id: str, times: int) -> bool:
         events = (await tracker(client, order_id).fetch_history()).events
     except RPCError:
         return False
-    done = [event for event in events if event.HasField("activity_task_completed_event_attributes")]
-    return len(done) >= times and events[-1].event_type in {
+    return sum(map(is_done, events)) >= times and events[-1].event_type in {
         EventType.EVENT_TYPE_TIMER_STARTED,
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
     }

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from temporalio.api.history.v1 import HistoryEvent
+
 from chassis.database import Database
 from chassis.testing.waiting import eventually
 from shipping import contract
@@ -97,3 +99,11 @@ async def until(check: Callable[[], Awaitable[bool]]) -> None:
     """Waits until something is so."""
     so: bool = await eventually(check)
     assert so
+
+
+def is_done(event: HistoryEvent) -> bool:
+    """Whether an activity ended well here, an ordinary one or a local one."""
+    return event.HasField("activity_task_completed_event_attributes") or (
+        event.marker_recorded_event_attributes.marker_name == "core_local_activity"
+        and not event.marker_recorded_event_attributes.HasField("failure")
+    )

@@ -26,7 +26,6 @@ class Message:
 
     Attributes:
         template: Which one; an order gets each at most once.
-        final: Whether it tells how the order ended, which the order's row then shows.
     """
 
     order_id: str
@@ -34,7 +33,14 @@ class Message:
     to: str
     subject: str
     body: str
-    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """How an order ended, for everybody to see, and what its customer is told."""
+
+    state: State
+    message: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ class Activities:
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """For the worker."""
-        return [self.record_state, self.record_delivery, self.send_message, self.remind]
+        return [self.record_state, self.record_delivery, self.conclude, self.send_message, self.remind]
 
     @activity.defn(name="orchestrator.record_state")
     async def record_state(self, state: State) -> None:
@@ -94,16 +100,26 @@ class Activities:
         """Write where an order's parcels are."""
         await self._store.record_delivery(state)
 
+    @activity.defn(name="orchestrator.conclude")
+    async def conclude(self, conclusion: Conclusion) -> None:
+        """Write how an order ended, and then tell the customer, which the order's row shows too.
+
+        Raises:
+            aiohttp.ClientError: As ``send_message``; the end is written all the same.
+        """
+        await self._store.record(conclusion.state)
+        if await self._send(conclusion.message):
+            await self._store.mark_notified(conclusion.message.order_id)
+
     @activity.defn(name="orchestrator.send_message")
     async def send_message(self, message: Message) -> None:
         """Send a message once, whatever happens: the provider knows it by its key.
 
         Raises:
             aiohttp.ClientError: If the provider does not take it now; to be tried again. One that it refuses for good
-                is logged and counted, and the order goes on: nobody is told.
+                is logged and counted, and the workflow goes on: nobody is told.
         """
-        if await self._send(message) and message.final:
-            await self._store.mark_notified(message.order_id)
+        await self._send(message)
 
     @activity.defn(name="orchestrator.remind")
     async def remind(self, reminder: Reminder) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from orchestrator.contract import FINISHED, Status
 from orchestrator.import_contract import OVER, ImportStatus
 from orchestrator.metrics import IMPORT, OrchestratorMetrics
+from orchestrator.store import begun
 from orchestrator.tables import import_rows, imports, orders, steps
 
 ROW_NAMESPACE = uuid.UUID("b4a7d6de-3b0b-4f6f-9c55-5f6f6b1f0b7e")
@@ -193,9 +194,7 @@ class ImportStore:
         """
         ours = orders.c.import_id == import_id, orders.c.order_id.in_(order_ids)
         async with self._engine.begin() as connection:
-            await connection.execute(
-                update(orders).where(*ours, orders.c.started_at.is_(None)).values(started_at=func.now(), request=None)
-            )
+            await connection.execute(update(orders).where(*ours, orders.c.started_at.is_(None)).values(begun()))
             ended = select(orders.c.order_id, orders.c.status).where(*ours, orders.c.status.in_(FINISHED))
             return {row.order_id: Status(row.status) for row in await connection.execute(ended)}
 

@@ -10,12 +10,26 @@ from orchestrator.contract import Status
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A state that an order went through without a write of its own.
+
+    Attributes:
+        sequence: See ``State``.
+    """
+
+    sequence: int
+    status: Status
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What FulfilOrder says of its order, at one moment.
 
     Attributes:
         sequence: Grows with each state of an order, also over a reset. An older state never replaces a newer one.
         lines: SKU and quantity, as ordered; they make the row of an order that did not come through the intake.
+        passed: Which states it went through since the last write, in order.
     """
 
     order_id: str
@@ -33,6 +47,7 @@ class State:
     decision: dict[str, Any] | None = None
     approval: dict[str, Any] | None = None
     missing: tuple[tuple[str, int], ...] = ()
+    passed: tuple[Passed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

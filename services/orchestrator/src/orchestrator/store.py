@@ -36,6 +36,15 @@ def _newer(state: State) -> ReturningUpdate[Any]:
     )
 
 
+def begun() -> dict[str, Any]:
+    """Values of an order whose workflow is known to be started: it takes its stock, unless it got further already.
+
+    Its input, which holds personal data, is forgotten.
+    """
+    first = case((orders.c.status == Status.ACCEPTED, Status.RESERVING), else_=orders.c.status)
+    return {"started_at": func.coalesce(orders.c.started_at, func.now()), "request": None, "status": first}
+
+
 def _ago(seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
     return func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
@@ -124,13 +133,9 @@ class Store:
             return (await connection.execute(waiting)).mappings().all()
 
     async def mark_started(self, order_id: str) -> None:
-        """Note that the order's workflow is started, and forget its input, which holds personal data."""
+        """Note that the order's workflow is started."""
         async with self._engine.begin() as connection:
-            await connection.execute(
-                update(orders)
-                .where(orders.c.order_id == order_id)
-                .values(started_at=func.coalesce(orders.c.started_at, func.now()), request=None)
-            )
+            await connection.execute(update(orders).where(orders.c.order_id == order_id).values(begun()))
 
     async def silent(self, after: int, seconds: float, limit: int) -> Sequence[RowMapping]:
         """Unfinished orders, by number, that were started and have not changed for some time."""
@@ -187,21 +192,24 @@ class Store:
         }
         # An upsert would take a number of the pages' key for every state that it does not insert.
         newer = _newer(state).values(values)
+        began = state.passed[0].at if state.passed else state.at
         new = insert(orders).values(
             order_id=state.order_id,
             lines=[list(line) for line in state.lines],
             currency=state.currency,
             delivery_sequence=0,
             notified=False,
-            created_at=state.at,
-            started_at=state.at,
+            created_at=began,
+            started_at=began,
             **values,
         )
         first = new.on_conflict_do_nothing().returning(orders.c.order_id)
         there = select(literal(1)).where(orders.c.order_id == state.order_id)
-        step = insert(steps).values(
-            order_id=state.order_id, sequence=state.sequence, status=state.status, detail=state.detail, at=state.at
-        )
+        went = [(one.sequence, one.status, one.at, None) for one in state.passed]
+        new_steps = [
+            {"order_id": state.order_id, "sequence": sequence, "status": status, "at": at, "detail": detail}
+            for sequence, status, at, detail in (*went, (state.sequence, state.status, state.at, state.detail))
+        ]
         async with self._engine.begin() as connection:
             was = (await connection.execute(newer)).one_or_none()
             made = False
@@ -210,7 +218,7 @@ class Store:
                     made = (await connection.execute(first)).one_or_none() is not None
                 # Another state's row may have come between these statements.
                 was = (await connection.execute(newer)).one_or_none()
-            await connection.execute(step.on_conflict_do_nothing())
+            await connection.execute(insert(steps).on_conflict_do_nothing(), new_steps)
         self._count(state, was, made=made)
 
     def _count(self, state: State, was: Row[Any] | None, *, made: bool) -> None:
@@ -225,8 +233,12 @@ class Store:
             self._metrics.finished(state.status, state.reason, timedelta(), imported=False)
         if was is None or was.status == state.status:
             return
-        if was.entered is not None and was.status not in FINISHED:
-            self._metrics.left(was.status, state.at - was.entered, to=state.status)
+        # That the stock is being reserved is also the intake's word, which makes no step.
+        since = (was.status, was.entered) if was.entered is not None else (Status.ACCEPTED, was.created_at)
+        for status, at in (*((one.status, one.at) for one in state.passed), (state.status, state.at)):
+            if since[0] not in FINISHED:
+                self._metrics.left(since[0], at - since[1], to=status)
+            since = status, at
         # One that was reset after its end begins again, and ends again: that is counted.
         if state.status in FINISHED and was.status not in FINISHED:
             took = state.at - was.created_at

@@ -1,10 +1,9 @@
-"""How inventory's workflows run their activities, and how they fail."""
+"""How inventory's workflows run their activities."""
 
 from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
 
 from inventory.contract import Refusal
 
@@ -20,20 +19,3 @@ OPTIONS = workflow.ActivityConfig(
     # A cancelled workflow ends when its transaction has: whoever undoes it finds it done, or fences it.
     cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
-
-
-def unwrapped(error: ActivityError) -> Exception:
-    """What a workflow fails with when an activity did.
-
-    Args:
-        error: Of the activity.
-
-    Returns:
-        A refusal by itself, so that its type is that of the workflow's failure, as the contract promises; anything
-        else, such as a cancellation, as it is.
-    """
-    if isinstance(error.cause, ApplicationError):
-        return ApplicationError(
-            error.cause.message, *error.cause.details, type=error.cause.type, non_retryable=error.cause.non_retryable
-        )
-    return error

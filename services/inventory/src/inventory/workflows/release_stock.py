@@ -6,6 +6,7 @@ from inventory import contract
 from inventory.workflows.options import OPTIONS
 
 with workflow.unsafe.imports_passed_through():
+    from chassis.local_first import local_first
     from inventory.activities import Activities
 
 
@@ -16,4 +17,4 @@ class ReleaseStock(contract.ReleaseStock):
     @workflow.run
     async def run(self, undo: contract.Undo) -> contract.Released:
         """Release."""
-        return await workflow.execute_activity_method(Activities.release, undo, **OPTIONS)
+        return await local_first(Activities.release, undo, OPTIONS)

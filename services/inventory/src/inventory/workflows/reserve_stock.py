@@ -1,12 +1,12 @@
 """Holds stock for an order."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
 from inventory import contract
-from inventory.workflows.options import OPTIONS, unwrapped
+from inventory.workflows.options import OPTIONS
 
 with workflow.unsafe.imports_passed_through():
+    from chassis.local_first import local_first
     from inventory.activities import Activities
 
 
@@ -21,7 +21,4 @@ class ReserveStock(contract.ReserveStock):
         Raises:
             ApplicationError: Of a type that the contract lists, if inventory refuses.
         """
-        try:
-            return await workflow.execute_activity_method(Activities.reserve, request, **OPTIONS)
-        except ActivityError as error:
-            raise unwrapped(error) from error
+        return await local_first(Activities.reserve, request, OPTIONS)

@@ -9,11 +9,12 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
-from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD_TIMEOUT
+from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD
 from orchestrator.workflows.saga import pauses
 
 with workflow.unsafe.imports_passed_through():
     from chassis import apart, versioning
+    from chassis.local_first import local_first
     from orchestrator import contract
     from orchestrator.activities import Activities, Message
     from orchestrator.contracts import shipping
@@ -86,7 +87,7 @@ class FollowDelivery(contract.FollowDelivery):
     async def _write(self) -> None:
         now = dict(self._parcels)
         self._sequence = max(self._sequence + 1, workflow.time_ns() // 1000)
-        await workflow.execute_local_activity_method(
+        await local_first(
             Activities.record_delivery,
             DeliveryState(
                 self._order_id,
@@ -96,8 +97,7 @@ class FollowDelivery(contract.FollowDelivery):
                     for _, parcel in sorted(now.items())
                 ),
             ),
-            start_to_close_timeout=RECORD_TIMEOUT,
-            retry_policy=PATIENT,
+            RECORD,
         )
         self._written = now
 
@@ -110,7 +110,6 @@ class FollowDelivery(contract.FollowDelivery):
                 email,
                 f"How was your order {self._order_id}?",
                 "Tell us what you think of it.",
-                final=False,
             ),
             start_to_close_timeout=MESSAGE_TIMEOUT,
             retry_policy=PATIENT,

@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
-from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD_TIMEOUT
+from orchestrator.workflows.options import CONCLUDE_TIMEOUT, PATIENT, RECORD
 from orchestrator.workflows.saga import Undo, report, settle, step, undo, uninterrupted, unwind
 
 # Contracts are data. They are passed through so that a ``datetime`` in them is the real one: the sandbox's stand-in for
@@ -16,17 +16,16 @@ from orchestrator.workflows.saga import Undo, report, settle, step, undo, uninte
 # sandbox, so members of its enums are compared by value.
 with workflow.unsafe.imports_passed_through():
     from chassis import apart
+    from chassis.local_first import local_first
     from orchestrator import contract
-    from orchestrator.activities import Activities, Message
+    from orchestrator.activities import Activities, Conclusion, Message
     from orchestrator.contract import Status
     from orchestrator.contracts import inventory, payments, shipping
     from orchestrator.states import State
     from orchestrator.workflows.approval import ApprovalWatch
     from orchestrator.workflows.endings import Stop, message_of, stop_of
+    from orchestrator.workflows.journal import Found, Journal
     from orchestrator.workflows.pricing import insist_on_limits, parcels_of
-
-SIDE_BY_SIDE = "undos-side-by-side"
-"""Patch: in histories from before it each undo waits for the one before it."""
 
 
 @workflow.defn(name="orchestrator.FulfilOrder")
@@ -38,7 +37,7 @@ class FulfilOrder(contract.FulfilOrder):
     def __init__(self) -> None:
         self._given: contract.Order | None = None
         self._status = Status.ACCEPTED
-        self._sequence = 0
+        self._journal = Journal()
         self._reservation: inventory.Reservation | None = None
         self._parcels: tuple[shipping.Parcel, ...] = ()
         self._bookings: list[shipping.Booking] = []
@@ -46,14 +45,11 @@ class FulfilOrder(contract.FulfilOrder):
         self._approval: ApprovalWatch | None = None
         self._cancellation: contract.CancelRequest | None = None
         self._undos: list[Undo] = []
-        self._side_by_side = False
         self._way_to_the_pivot: asyncio.Task[None] | None = None
 
     @workflow.run
     async def run(self, order: contract.Order) -> contract.Outcome:
         self._given = order
-        # Asked for before the first local activity: see the README.
-        self._side_by_side = workflow.patched(SIDE_BY_SIDE)
         self._way_to_the_pivot = asyncio.create_task(self._until_the_pivot())
         try:
             # A cancellation, Temporal's or the customer's, cancels this task; it ends when its steps have ended.
@@ -76,7 +72,7 @@ class FulfilOrder(contract.FulfilOrder):
         await self._commit()
 
     async def _reserve(self) -> None:
-        await self._enter(Status.RESERVING)
+        self._pass_through(Status.RESERVING)
         order = self._order
         self._undos.append(self._release)
         reservation = await step(
@@ -173,7 +169,7 @@ class FulfilOrder(contract.FulfilOrder):
         self._checkpoint()
 
     async def _commit(self) -> None:
-        await self._enter(Status.COMMITTING)
+        self._pass_through(Status.COMMITTING)
         # Its undo is the reservation's: ReleaseStock puts committed units back too.
         await step(
             inventory.CommitStock.run,
@@ -196,7 +192,7 @@ class FulfilOrder(contract.FulfilOrder):
 
     async def _finish(self) -> contract.Outcome:
         """Only forward."""
-        await self._enter(Status.PARTIALLY_FULFILLED if self._reserved.missing else Status.FULFILLED)
+        self._status = Status.PARTIALLY_FULFILLED if self._reserved.missing else Status.FULFILLED
         outcome = contract.Outcome(
             self._order.order_id,
             self._status,
@@ -204,7 +200,7 @@ class FulfilOrder(contract.FulfilOrder):
             tracking_numbers=self._tracking_numbers,
             missing=tuple(contract.OrderLine(line.sku, line.quantity) for line in self._reserved.missing),
         )
-        await settle([asyncio.create_task(self._leave_follow_delivery()), asyncio.create_task(self._tell(outcome))])
+        await settle([asyncio.create_task(self._leave_follow_delivery()), asyncio.create_task(self._conclude(outcome))])
         return outcome
 
     async def _leave_follow_delivery(self) -> None:
@@ -234,14 +230,10 @@ class FulfilOrder(contract.FulfilOrder):
 
     async def _unwind(self, stop: Stop) -> contract.Outcome:
         await self._enter(Status.COMPENSATING, stop.reason, stop.detail)
-        if self._side_by_side:
-            await unwind(self._undos, stop.reason)
-        else:
-            for undo_step in reversed(self._undos):
-                await undo_step(stop.reason)
-        await self._enter(stop.status, stop.reason, stop.detail)
+        await unwind(self._undos, stop.reason)
+        self._status = stop.status
         outcome = contract.Outcome(self._order.order_id, stop.status, stop.reason, stop.detail)
-        await self._tell(outcome)
+        await self._conclude(outcome)
         return outcome
 
     async def _release(self, reason: str) -> None:
@@ -345,40 +337,29 @@ class FulfilOrder(contract.FulfilOrder):
         self._status = status
         await self._record(reason, detail)
 
+    def _pass_through(self, status: Status) -> None:
+        """Go to a state that the next write tells of too.
+
+        That stock is being reserved is written by the intake already, and committing takes a moment.
+        """
+        self._status = status
+        self._journal.passed(status)
+
     async def _record(self, reason: str | None = None, detail: str | None = None) -> None:
-        # Time rather than a count: a run that was reset counts anew, and its writes would all look old.
-        self._sequence = max(self._sequence + 1, workflow.time_ns() // 1000)
-        reservation, decision = self._reservation, self._decision
-        await workflow.execute_local_activity_method(
-            Activities.record_state,
-            State(
-                order_id=self._order.order_id,
-                sequence=self._sequence,
-                status=self._status,
-                at=workflow.now(),
-                currency=self._order.currency,
-                lines=tuple((line.sku, line.quantity) for line in self._order.lines),
-                reason=reason,
-                detail=detail,
-                total=None if reservation is None else reservation.total,
-                units=None if reservation is None else sum(line.quantity for line in reservation.lines),
-                parcels=len(self._parcels) or None,
-                tracking_numbers=self._tracking_numbers,
-                decision=None
-                if decision is None
-                else {"approved": decision.approved, "approver": decision.approver, "note": decision.note},
-                approval=None if self._approval is None else self._approval.document(),
-                missing=() if reservation is None else tuple((line.sku, line.quantity) for line in reservation.missing),
-            ),
-            start_to_close_timeout=RECORD_TIMEOUT,
+        await local_first(Activities.record_state, self._state(reason, detail), RECORD)
+
+    async def _conclude(self, outcome: contract.Outcome) -> None:
+        """Write the end, and tell the customer: one activity, which is tried until both are done."""
+        subject, body = message_of(self._order, outcome)
+        message = Message(self._order.order_id, outcome.status, self._order.email, subject, body)
+        await workflow.execute_activity_method(
+            Activities.conclude,
+            Conclusion(self._state(outcome.reason, outcome.detail), message),
+            start_to_close_timeout=CONCLUDE_TIMEOUT,
             retry_policy=PATIENT,
         )
 
-    async def _tell(self, outcome: contract.Outcome) -> None:
-        subject, body = message_of(self._order, outcome)
-        await workflow.execute_activity_method(
-            Activities.send_message,
-            Message(self._order.order_id, outcome.status, self._order.email, subject, body),
-            start_to_close_timeout=MESSAGE_TIMEOUT,
-            retry_policy=PATIENT,
-        )
+    def _state(self, reason: str | None, detail: str | None) -> State:
+        approval = None if self._approval is None else self._approval.document()
+        found = Found(self._reservation, len(self._parcels), self._tracking_numbers, self._decision, approval)
+        return self._journal.state(self._order, self._status, found, reason, detail)

@@ -13,6 +13,7 @@ from shipping import contract
 
 with workflow.unsafe.imports_passed_through():
     from chassis import apart, versioning
+    from chassis.local_first import local_first
     from shipping.activities import Activities, Ask, Look
     from shipping.delivery import Progress, Sighting
 
@@ -21,7 +22,7 @@ RETRY = RetryPolicy(
     maximum_interval=timedelta(seconds=10),
     non_retryable_error_types=[contract.Refusal.NOT_BOOKED, contract.Refusal.SHIPMENT_CANCELLED],
 )
-
+LOOKING = workflow.ActivityConfig(start_to_close_timeout=timedelta(seconds=10), retry_policy=RETRY)
 
 PROGRESS = "progress"
 """Key of the memo that one run leaves to the next."""
@@ -54,7 +55,7 @@ class TrackShipment(contract.TrackShipment):
             request: Which parcel, and the limits of patience.
 
         Raises:
-            ActivityError: Caused by an application error of type ``not_booked`` or ``shipment_cancelled``.
+            ApplicationError: ``not_booked`` or ``shipment_cancelled``.
         """
         now = workflow.now()
         # An earlier run leaves where it was in the memo: the contract's argument stays what the caller gave.
@@ -67,18 +68,20 @@ class TrackShipment(contract.TrackShipment):
             else:
                 # Before the look, so that a signal during it leads to another.
                 self._look_again = False
-                seen = await workflow.execute_activity_method(
-                    Activities.look,
-                    Look(request.order_id, request.parcel),
-                    start_to_close_timeout=timedelta(seconds=10),
-                    retry_policy=RETRY,
-                )
+                seen = await self._look(request)
                 known = await self._learn(request, known, seen)
             if workflow.info().is_continue_as_new_suggested() and known.seen.state not in contract.FINAL_STATES:
                 # A signal in between is not lost: the next run begins with a look.
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(request, memo={PROGRESS: known})
         return _delivery(request, known)
+
+    async def _look(self, request: contract.TrackRequest) -> Sighting:
+        try:
+            return await local_first(Activities.look, Look(request.order_id, request.parcel), LOOKING)
+        except ApplicationError as error:
+            # Whoever expects our books to be put right has the whole workflow tried again.
+            raise ApplicationError(error.message, type=error.type) from error
 
     async def _silent_until(self, deadline: datetime) -> bool:
         """Wait for news, or for the deadline. An event cancels the timer; the next one starts from what it says."""
