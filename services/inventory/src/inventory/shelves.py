@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Update, exists, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, exists, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inventory.allocation import Pick
@@ -27,8 +27,7 @@ async def lock_free(connection: AsyncConnection, skus: Iterable[str]) -> dict[tu
 
 async def hold(connection: AsyncConnection, picks: Iterable[Pick]) -> None:
     """Hold free units of locked rows."""
-    for pick in picks:
-        await connection.execute(_at(pick).values(held=stock.c.held + pick.quantity))
+    await _change_held(connection, [(pick, pick.quantity) for pick in picks])
 
 
 async def free(connection: AsyncConnection, order_ids: Sequence[str]) -> int:
@@ -38,8 +37,7 @@ async def free(connection: AsyncConnection, order_ids: Sequence[str]) -> int:
         How many units.
     """
     picks = await _lock(connection, order_ids)
-    for pick in picks:
-        await connection.execute(_at(pick).values(held=stock.c.held - pick.quantity))
+    await _change_held(connection, [(pick, -pick.quantity) for pick in picks])
     return sum(pick.quantity for pick in picks)
 
 
@@ -50,17 +48,16 @@ async def leave(connection: AsyncConnection, order_id: str) -> int:
         How many units.
     """
     picks = await _lock(connection, [order_id])
-    for pick in picks:
-        # First no longer held, then no longer there: on_hand >= held must be true between the two as well.
-        await connection.execute(_at(pick).values(held=stock.c.held - pick.quantity))
-        await _move(connection, MovementKind.COMMIT, order_id, pick, -pick.quantity)
+    # First no longer held, then no longer there: on_hand >= held must be true between the two as well.
+    await _change_held(connection, [(pick, -pick.quantity) for pick in picks])
+    await _move(connection, MovementKind.COMMIT, order_id, [(pick, -pick.quantity) for pick in picks])
     return sum(pick.quantity for pick in picks)
 
 
 async def put_back(connection: AsyncConnection, order_id: str) -> None:
     """Take the units that left for an order back."""
-    for pick in await _lock(connection, [order_id]):
-        await _move(connection, MovementKind.PUT_BACK, order_id, pick, pick.quantity)
+    picks = await _lock(connection, [order_id])
+    await _move(connection, MovementKind.PUT_BACK, order_id, [(pick, pick.quantity) for pick in picks])
 
 
 async def _lock(connection: AsyncConnection, order_ids: Sequence[str]) -> list[Pick]:
@@ -85,11 +82,26 @@ async def _lock(connection: AsyncConnection, order_ids: Sequence[str]) -> list[P
     return [Pick(sku, warehouse, int(units)) for sku, warehouse, units in await connection.execute(sums)]
 
 
-async def _move(connection: AsyncConnection, kind: MovementKind, order_id: str, pick: Pick, units: int) -> None:
-    """Book a movement; the database's trigger changes ``on_hand`` by it."""
-    row = {"kind": kind, "reference": order_id, "sku": pick.sku, "warehouse": pick.warehouse, "quantity": units}
-    await connection.execute(insert(movements).values(row))
+async def _move(
+    connection: AsyncConnection, kind: MovementKind, order_id: str, changes: Sequence[tuple[Pick, int]]
+) -> None:
+    """Book movements; the database's trigger changes ``on_hand`` by them."""
+    rows = [
+        {"kind": kind, "reference": order_id, "sku": pick.sku, "warehouse": pick.warehouse, "quantity": units}
+        for pick, units in changes
+    ]
+    if rows:
+        await connection.execute(insert(movements), rows)
 
 
-def _at(pick: Pick) -> Update:
-    return update(stock).where(stock.c.sku == pick.sku, stock.c.warehouse == pick.warehouse)
+async def _change_held(connection: AsyncConnection, changes: Sequence[tuple[Pick, int]]) -> None:
+    rows = [{"of": pick.sku, "at": pick.warehouse, "more": units} for pick, units in changes]
+    if rows:
+        await connection.execute(_CHANGE_HELD, rows)
+
+
+_CHANGE_HELD = (
+    update(stock)
+    .where(stock.c.sku == bindparam("of"), stock.c.warehouse == bindparam("at"))
+    .values(held=stock.c.held + bindparam("more"))
+)

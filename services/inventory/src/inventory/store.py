@@ -66,19 +66,19 @@ class Store:
 
     async def _reserve(self, request: ReserveRequest) -> Reservation:
         async with self._engine.begin() as connection:
-            expires_at = await _now(connection) + timedelta(seconds=request.hold_seconds)
             claim = upsert(holds).values(
                 order_id=request.order_id,
                 state=HoldState.HELD,
                 currency=request.currency,
                 total=0,
-                expires_at=expires_at,
+                # The database's clock, which all replicas share.
+                expires_at=func.clock_timestamp() + timedelta(seconds=request.hold_seconds),
                 request=_essence(request),
             )
-            claimed = await connection.execute(claim.on_conflict_do_nothing().returning(holds.c.order_id))
-            if claimed.first() is None:
+            claimed = await connection.execute(claim.on_conflict_do_nothing().returning(holds.c.expires_at))
+            if (row := claimed.first()) is None:
                 return _earlier(request, await _locked(connection, request.order_id))
-            reservation = await _hold(connection, request, expires_at)
+            reservation = await _hold(connection, request, row.expires_at)
             await connection.execute(
                 update(holds)
                 .where(holds.c.order_id == request.order_id)

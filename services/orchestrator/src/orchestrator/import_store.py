@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from orchestrator.contract import FINISHED, Status
 from orchestrator.import_contract import OVER, ImportStatus
 from orchestrator.metrics import IMPORT, OrchestratorMetrics
-from orchestrator.store import begun
+from orchestrator.statements import begun
 from orchestrator.tables import import_rows, imports, orders, steps
 
 ROW_NAMESPACE = uuid.UUID("b4a7d6de-3b0b-4f6f-9c55-5f6f6b1f0b7e")

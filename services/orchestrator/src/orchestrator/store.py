@@ -4,12 +4,25 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, RowMapping, Select, case, collate, false, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    RowMapping,
+    Select,
+    case,
+    collate,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from chassis import trace_context
+from orchestrator import statements
 from orchestrator.contract import FINISHED, Status
 from orchestrator.metrics import API, OrchestratorMetrics
 from orchestrator.states import Accepted, DeliveryState, State
@@ -21,28 +34,6 @@ def _standing(order_id: str, idempotency_key: str | None) -> Select[tuple[Any, .
     by_id = orders.c.order_id == order_id
     by_key = false() if idempotency_key is None else orders.c.idempotency_key == idempotency_key
     return select(orders).where(or_(by_id, by_key)).order_by(case((by_key, 0), else_=1)).limit(1)
-
-
-def _newer(state: State) -> ReturningUpdate[Any]:
-    """Sets a newer state, and says what the order was before and since when."""
-    was = select(orders).where(orders.c.order_id == state.order_id).with_for_update().cte("was")
-    entered = (
-        select(func.min(steps.c.at)).where(steps.c.order_id == was.c.order_id, steps.c.status == was.c.status)
-    ).scalar_subquery()
-    return (
-        update(orders)
-        .where(orders.c.order_id == was.c.order_id, orders.c.sequence < state.sequence)
-        .returning(was.c.status, was.c.created_at, was.c.import_id, entered.label("entered"))
-    )
-
-
-def begun() -> dict[str, Any]:
-    """Values of an order whose workflow is known to be started: it takes its stock, unless it got further already.
-
-    Its input, which holds personal data, is forgotten.
-    """
-    first = case((orders.c.status == Status.ACCEPTED, Status.RESERVING), else_=orders.c.status)
-    return {"started_at": func.coalesce(orders.c.started_at, func.now()), "request": None, "status": first}
 
 
 def _ago(seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
@@ -135,7 +126,7 @@ class Store:
     async def mark_started(self, order_id: str) -> None:
         """Note that the order's workflow is started."""
         async with self._engine.begin() as connection:
-            await connection.execute(update(orders).where(orders.c.order_id == order_id).values(begun()))
+            await connection.execute(statements.STARTED, {"about": order_id})
 
     async def silent(self, after: int, seconds: float, limit: int) -> Sequence[RowMapping]:
         """Unfinished orders, by number, that were started and have not changed for some time."""
@@ -176,49 +167,18 @@ class Store:
 
     async def record(self, state: State) -> None:
         """Write a state of an order, unless a newer one stands. Writing one twice is writing it once."""
-        values = {
-            "status": state.status,
-            "reason": state.reason,
-            "detail": state.detail,
-            "total": state.total,
-            "units": state.units,
-            "parcels": state.parcels,
-            "tracking_numbers": list(state.tracking_numbers),
-            "decision": state.decision,
-            "approval": state.approval,
-            "missing": [list(line) for line in state.missing],
-            "sequence": state.sequence,
-            "updated_at": state.at,
-        }
-        # An upsert would take a number of the pages' key for every state that it does not insert.
-        newer = _newer(state).values(values)
-        began = state.passed[0].at if state.passed else state.at
-        new = insert(orders).values(
-            order_id=state.order_id,
-            lines=[list(line) for line in state.lines],
-            currency=state.currency,
-            delivery_sequence=0,
-            notified=False,
-            created_at=began,
-            started_at=began,
-            **values,
-        )
-        first = new.on_conflict_do_nothing().returning(orders.c.order_id)
-        there = select(literal(1)).where(orders.c.order_id == state.order_id)
-        went = [(one.sequence, one.status, one.at, None) for one in state.passed]
-        new_steps = [
-            {"order_id": state.order_id, "sequence": sequence, "status": status, "at": at, "detail": detail}
-            for sequence, status, at, detail in (*went, (state.sequence, state.status, state.at, state.detail))
-        ]
+        newer = statements.newer(state)
         async with self._engine.begin() as connection:
-            was = (await connection.execute(newer)).one_or_none()
+            was = (await connection.execute(statements.NEWER, newer)).one_or_none()
             made = False
             if was is None:
+                # An upsert would take a number of the pages' key for every state that it does not insert.
+                there = select(literal(1)).where(orders.c.order_id == state.order_id)
                 if (await connection.execute(there)).one_or_none() is None:
-                    made = (await connection.execute(first)).one_or_none() is not None
+                    made = (await connection.execute(statements.first(state))).one_or_none() is not None
                 # Another state's row may have come between these statements.
-                was = (await connection.execute(newer)).one_or_none()
-            await connection.execute(insert(steps).on_conflict_do_nothing(), new_steps)
+                was = (await connection.execute(statements.NEWER, newer)).one_or_none()
+            await connection.execute(statements.STEPS, statements.steps_of(state))
         self._count(state, was, made=made)
 
     def _count(self, state: State, was: Row[Any] | None, *, made: bool) -> None:
@@ -256,7 +216,7 @@ class Store:
     async def mark_notified(self, order_id: str) -> None:
         """Note that the customer was told how the order ended."""
         async with self._engine.begin() as connection:
-            await connection.execute(update(orders).where(orders.c.order_id == order_id).values(notified=True))
+            await connection.execute(statements.NOTIFIED, {"about": order_id})
 
     async def get(self, order_id: str) -> RowMapping | None:
         """An order's row, or None."""

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import aiohttp
 import psutil  # type: ignore[import-untyped]  # its types are a package of their own
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 
 from waybill.bench import twin
 from waybill.bench.harness import Contest, Figure, Group
@@ -39,6 +41,8 @@ STORES = ("postgres", "sandbox")
 """What the twin has nothing like."""
 OURS = (*SERVICES, "temporal", *STORES)
 """Processes that an order takes."""
+PATIENCE_SECONDS = 60
+"""How long a parcel's tracking may take to begin."""
 SETTLE_SECONDS = 1.0
 """After the last order, for what it leaves behind to begin."""
 
@@ -221,7 +225,13 @@ class Match:
         await twin.place(self._client, self._queues, twin.Alone)
 
     async def _events(self) -> float:
-        return await _count_events(self._client, _workflow_ids(await _fulfilled(self._shop, self._client)))
+        order_id = await _fulfilled(self._shop, self._client)
+        tracking = self._client.get_workflow_handle(f"track:{order_id}:1")
+        # The order does not wait for it: it is counted when it waits for the parcel.
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await _waits(tracking):
+                await asyncio.sleep(0.1)
+        return await _count_events(self._client, _workflow_ids(order_id))
 
     async def _events_of_the_twin(self) -> float:
         return await _count_events(self._client, twin.workflow_ids(await twin.place(self._client, self._queues)))
@@ -254,6 +264,17 @@ def _workflow_ids(order_id: str) -> list[str]:
     """Of all workflows of an order of one parcel."""
     verbs = ("fulfil", "reserve", "authorise", "plan", "commit", "capture", "follow")
     return [*(f"{verb}:{order_id}" for verb in verbs), f"book:{order_id}:1", f"track:{order_id}:1"]
+
+
+async def _waits(handle: WorkflowHandle[Any, Any]) -> bool:
+    """Whether a workflow is there, and the last that it did was to start a timer."""
+    try:
+        history = await handle.fetch_history()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return history.events[-1].HasField("timer_started_event_attributes")
 
 
 async def _count_events(client: Client, ids: Sequence[str]) -> float:
