@@ -16,6 +16,7 @@ import psutil  # type: ignore[import-untyped]  # its types are a package of thei
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 
+from chassis.testing.waiting import eventually
 from waybill.bench import twin
 from waybill.bench.harness import Contest, Figure, Group
 from waybill.bench.process import worker
@@ -228,9 +229,7 @@ class Match:
         order_id = await _fulfilled(self._shop, self._client)
         tracking = self._client.get_workflow_handle(f"track:{order_id}:1")
         # The order does not wait for it: it is counted when it waits for the parcel.
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await _waits(tracking):
-                await asyncio.sleep(0.1)
+        await eventually(lambda: _waits(tracking), timeout=PATIENCE_SECONDS)
         return await _count_events(self._client, _workflow_ids(order_id))
 
     async def _events_of_the_twin(self) -> float:
