@@ -17,10 +17,10 @@ from temporalio.workflow import ParentClosePolicy
 
 from inventory import contract
 from inventory.workflows.import_partition import OPTIONS, PRIORITY, ImportPartition
-from inventory.workflows.settling import uninterrupted
 
 with workflow.unsafe.imports_passed_through():
     from chassis.progress import Progress
+    from chassis.shielding import uninterrupted
     from inventory import jobs
     from inventory.import_activities import Ending, Failure, ImportActivities
 

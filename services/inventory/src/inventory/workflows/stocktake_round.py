@@ -9,10 +9,10 @@ from temporalio.workflow import ParentClosePolicy
 
 from inventory import contract
 from inventory.workflows.options import OPTIONS
-from inventory.workflows.settling import uninterrupted
 from inventory.workflows.warehouse_stocktake import ENDED, WarehouseStocktake, why
 
 with workflow.unsafe.imports_passed_through():
+    from chassis.shielding import uninterrupted
     from inventory import jobs
     from inventory.jobs import Counted, CountStatus, Round, RoundResult, Stocktake
     from inventory.stocktake_activities import RoundEnding, StocktakeActivities

@@ -8,9 +8,9 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from inventory.workflows.options import OPTIONS
-from inventory.workflows.settling import uninterrupted
 
 with workflow.unsafe.imports_passed_through():
+    from chassis.shielding import uninterrupted
     from inventory import jobs
     from inventory.jobs import Counted, CountStatus, Stocktake
     from inventory.stocktake_activities import Reopening, StocktakeActivities

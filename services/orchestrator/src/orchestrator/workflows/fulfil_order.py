@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 from orchestrator.workflows.options import CONCLUDE_TIMEOUT, PATIENT, RECORD
-from orchestrator.workflows.saga import Undo, report, settle, step, undo, uninterrupted, unwind
+from orchestrator.workflows.saga import Undo, report, settle, step, undo, unwind
 
 # Contracts are data. They are passed through so that a ``datetime`` in them is the real one: the sandbox's stand-in for
 # it is no type that the converter knows. ``from package import module`` still makes a copy of the module for the
@@ -17,6 +17,7 @@ from orchestrator.workflows.saga import Undo, report, settle, step, undo, uninte
 with workflow.unsafe.imports_passed_through():
     from chassis import apart
     from chassis.local_first import local_first
+    from chassis.shielding import uninterrupted
     from orchestrator import contract
     from orchestrator.activities import Activities, Conclusion, Message
     from orchestrator.contract import Status

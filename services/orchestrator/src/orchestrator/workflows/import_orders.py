@@ -11,10 +11,10 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 from orchestrator.workflows.options import PATIENT, RECORD_TIMEOUT
-from orchestrator.workflows.saga import uninterrupted
 
 with workflow.unsafe.imports_passed_through():
     from chassis.progress import Progress
+    from chassis.shielding import uninterrupted
     from orchestrator import contract, import_contract
     from orchestrator.import_activities import ImportActivities, Note, Taken, TakeRequest, WatchRequest
     from orchestrator.import_contract import Carried, ImportRequest, ImportResult, ImportState, ImportStatus

@@ -1,8 +1,7 @@
-"""What a saga needs of asyncio: steps that settle before anything is undone, and work that no cancellation reaches."""
+"""What a saga needs of asyncio: steps that settle before anything is undone, and undos that are never given up."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -12,6 +11,7 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError, is_
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
+    from chassis.shielding import uninterrupted
     from orchestrator.metrics import COMPENSATIONS, COMPENSATIONS_MEAN, DONE, FAILED
 
 ArgumentT = TypeVar("ArgumentT")
@@ -42,24 +42,6 @@ def pauses() -> Iterator[timedelta]:
     while True:
         yield pause
         pause = min(pause * 2, LONGEST_PAUSE)
-
-
-async def uninterrupted(work: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """Do something to its end, however often the workflow is cancelled meanwhile.
-
-    One ``asyncio.shield`` breaks at the second cancellation: it is awaited anew until the work is done.
-
-    Args:
-        work: What is to be done.
-
-    Returns:
-        Its result; what it raises is raised.
-    """
-    task = asyncio.create_task(work)
-    while not task.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
-    return task.result()
 
 
 async def settle(tasks: Sequence["asyncio.Task[Any]"]) -> None:

@@ -17,6 +17,7 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from chassis.progress import Progress
+    from chassis.shielding import uninterrupted
     from shipping import picking
     from shipping.board import Board, Hand, WaveRequest
     from shipping.pick_activities import Page, PickActivities
@@ -128,7 +129,7 @@ class PickWave:
             return await self._coordinate(request)
         except (asyncio.CancelledError, ActivityError, ChildWorkflowError) as error:
             if is_cancelled_exception(error):
-                await _whatever_happens(self._close(request, PickActivities.cancel))
+                await uninterrupted(self._close(request, PickActivities.cancel))
             raise
 
     async def _coordinate(self, request: WaveRequest) -> picking.Counts:
@@ -250,14 +251,3 @@ class PickWave:
     def _require_board(self) -> Board:
         assert self._board is not None  # noqa: S101 - for the type checker
         return self._board
-
-
-async def _whatever_happens(work: Any) -> None:
-    """Finish, though this workflow is cancelled again and again."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            continue
-    task.result()

@@ -9,7 +9,7 @@ ResultT = TypeVar("ResultT")
 
 
 async def uninterrupted(work: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """Do something to its end, however often the workflow is cancelled meanwhile.
+    """Do something to its end, however often we are cancelled meanwhile.
 
     One ``asyncio.shield`` breaks at the second cancellation: it is awaited anew until the work is done.
 
