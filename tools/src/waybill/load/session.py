@@ -26,6 +26,8 @@ CONNECTIONS = 200
 UNITS = 1_000_000
 """That come in of each product."""
 LOOK_SECONDS = 0.2
+PARCEL_LOOK_SECONDS = 1.0
+PARCELS = "WorkflowType = 'shipping.TrackShipment' AND ExecutionStatus = 'Running'"
 STALL_SECONDS = 60.0
 """After the last order that ended, for so long the next is waited for."""
 
@@ -169,6 +171,29 @@ class Session:
             elif self.clock.now() - since > stall_seconds:
                 break
         return not self.ledger.under_way
+
+    async def delivered(self, seconds: float, stall_seconds: float = STALL_SECONDS) -> int:
+        """Wait until no parcel is on its way.
+
+        Args:
+            seconds: How long a parcel takes. For so long at least is waited: a list of workflows is some moments old.
+            stall_seconds: Give up when none has come to its end for so long.
+
+        Returns:
+            How many are on their way still: some never arrive.
+        """
+        if self.client is None:
+            raise LoadError("whether parcels are delivered is not known without Temporal's address")
+        await self.pause(seconds)
+        left = (await self.client.count_workflows(PARCELS)).count
+        since = self.clock.now()
+        while left and not self.stop.is_set() and self.clock.now() - since <= stall_seconds:
+            await self.pause(PARCEL_LOOK_SECONDS)
+            before, left = left, (await self.client.count_workflows(PARCELS)).count
+            since = self.clock.now() if left != before else since
+        # What the last one's end leads to: the order's delivery is written down.
+        await self.pause(PARCEL_LOOK_SECONDS)
+        return left
 
     def window(self, begin: Mark, end: Mark) -> Window:
         """What happened between two marks."""
