@@ -76,7 +76,7 @@ def load(
         typer.Option(
             min=1,
             max=3600,
-            help="Parcels take so long, and are waited for: their delivery is measured too. By default they take an hour.",
+            help="Parcels take so long, and are waited for: what a delivery costs is measured too. Else an hour.",
             show_default=False,
         ),
     ] = None,

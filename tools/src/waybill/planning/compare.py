@@ -142,7 +142,7 @@ def section(found: Comparison, basis: str, check: str, warnings: Sequence[str] =
             (
                 f"Predicted from {basis}, {number(found.from_rate)} orders a second; measured in {check}, "
                 f"{number(found.at_rate)} orders a second. Slots in use are predicted by Little's law, and tasks that "
-                "wait for one by Erlang C: what waits although there are free slots waits for a core, or for the server."
+                "wait for one by Erlang C: what waits beside free slots waits for a core, or for the server."
             ),
         ],
         tables=tables(found),

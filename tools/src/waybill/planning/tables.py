@@ -26,8 +26,8 @@ def legend(forecasts: Sequence[Forecast], run: Run) -> list[str]:
         said.append(f"* extrapolation: the run had {number(run.costs.orders_per_second)} orders a second.")
     if any(each.far for each in forecasts):
         said.append(
-            f"** extrapolation beyond {number(FAR)} orders a second: an order of magnitude, no plan. Databases and "
-            "Temporal's must be split before, of which these figures know nothing."
+            f"** extrapolation beyond {number(FAR)} orders a second: an order of magnitude, no plan. Before that "
+            "databases must be split, Temporal's too, of which these figures know nothing."
         )
     return said
 
