@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from waybill.load.progress import Progress
 from waybill.load.report.model import Section
 from waybill.load.session import Session, opened
 from waybill.load.targets import Embedded, Remote, Target
+from waybill.planning.forecast import Options
+from waybill.planning.plan import make
+from waybill.planning.reports import newest
 from waybill.stack import SERVICES, Stack
 
 from .world import PATIENCE_SECONDS
@@ -56,6 +60,24 @@ async def test_orders_at_a_rate_are_all_accounted_for(stack: Stack, tmp_path: Pa
     assert results["states_seconds_per_order"]["reserving"] > 0
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert len((tmp_path / "orders.csv").read_text().splitlines()) == 12 + SMALL.warm_up + 1
+
+
+async def test_a_run_that_waits_for_its_parcels_is_one_to_plan_from(stack: Stack, tmp_path: Path) -> None:
+    common = replace(SMALL, delivery_seconds=0.5)  # as the stack's carriers have it
+    code, document = await run(Embedded(stack), tmp_path / "a", lambda session: plain(session, common, FEW))
+    assert code == GOOD, document["verdict"]
+    [section] = document["sections"]
+    assert section["warnings"] == []
+    kinds = section["results"]["anatomy"].values()
+    assert all(each["open_by_type"].get("shipping.TrackShipment", 0) == 0 for each in kinds)
+    assert all(each["actions"] > 20 for each in kinds if "shipping.TrackShipment" in each["workflows_by_type"])
+    assert section["results"]["db_bytes_per_order"].keys() == set(SERVICES)
+    found = newest(tmp_path)
+    assert found.costs.delivered
+    assert found.costs.gaps == ()
+    plan = make(found, [1.0, 100.0], Options())
+    assert all(pool.replicas >= 2 for forecast in plan.forecasts for pool in forecast.pools.values())
+    assert plan.forecasts[1].cores_in_use > plan.forecasts[0].cores_in_use > 0
 
 
 async def test_a_deployment_of_which_only_addresses_are_known_is_loaded_too(stack: Stack, tmp_path: Path) -> None:

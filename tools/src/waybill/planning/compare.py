@@ -9,7 +9,7 @@ from waybill.load.plain import TITLE as ORDERS_TITLE
 from waybill.load.report.axes import number
 from waybill.load.report.model import Section, Table
 from waybill.load.whole import TITLE as WHOLE_TITLE
-from waybill.planning.measured import Costs, PlanError, costs
+from waybill.planning.measured import SERVERS, Costs, PlanError, costs
 from waybill.planning.queueing import busy, waiting
 
 ALL = "all"
@@ -100,7 +100,7 @@ def compare(basis: Costs, check: Costs) -> Comparison:
 def tables(found: Comparison) -> list[Table]:
     """The same for reading."""
     rows = [
-        (name, number(1000 * pair.predicted), _figure(pair.measured, 1000), _figure(pair.ratio))
+        (SERVERS.get(name, name), number(1000 * pair.predicted), _figure(pair.measured, 1000), _figure(pair.ratio))
         for name, pair in found.cpu.items()
     ]
     waits = [

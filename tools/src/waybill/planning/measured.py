@@ -8,8 +8,8 @@ from waybill.load.watch import KINDS
 from waybill.stack import SERVICES
 
 TRACK = "shipping.TrackShipment"
-SERVERS = ("postgres", "temporal")
-"""What all services share. The outside world and the generator are no part of a deployment."""
+SERVERS: Mapping[str, str] = {"postgres": "PostgreSQL", "temporal": "Temporal"}
+"""What all services share, and how it is written. The outside world and the generator are no part of a deployment."""
 
 
 class PlanError(Exception):
@@ -149,11 +149,11 @@ def costs(results: Mapping[str, Any], arriving: Mapping[str, Any], sent: int) ->
         raise PlanError("no order ended in it")
     pools, gaps = _pools(results, orders)
     servers = {}
-    for name in SERVERS:
+    for name, title in SERVERS.items():
         if name in results["cpu_seconds_per_order"]:
             servers[name] = Server(results["cpu_seconds_per_order"][name], results["memory_bytes"][name])
         else:
-            gaps.append(f"The CPU of {_title(name)} is not known: it is in no sum.")
+            gaps.append(f"The CPU of {title} is not known: it is in no sum.")
     history, more = _history(results.get("anatomy", {}), results.get("shares", {}))
     return Costs(
         orders,
@@ -244,7 +244,3 @@ def _delivered(anatomy: Mapping[str, Mapping[str, Any]]) -> bool:
     # Without a word of it, as in reports of before, it is taken that they did not.
     under_way = sum(each.get("open_by_type", each["workflows_by_type"]).get(TRACK, 0.0) for each in read)
     return bool(parcels) and not under_way
-
-
-def _title(server: str) -> str:
-    return {"postgres": "PostgreSQL", "temporal": "Temporal"}[server]

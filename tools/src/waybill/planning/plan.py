@@ -89,9 +89,9 @@ class Plan:
             )
         return Document(
             name=name,
-            title="Plan",
+            title="Capacity plan",
             began=self.run.began,
-            ended=self.check.began if self.check is not None else self.run.began,
+            ended=self.run.began,
             interrupted=False,
             verdict=f"By what {self.run.costs.orders} orders cost in the run {self.run.name}.",
             good=True,

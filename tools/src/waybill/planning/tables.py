@@ -1,15 +1,15 @@
 """A plan for reading: the same tables on a terminal and on a page, with the figures of the JSON document."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from waybill.load.report.axes import number
 from waybill.load.report.model import Chart, Section, Series, Table
 from waybill.planning.forecast import FAR, Forecast, Options
+from waybill.planning.measured import SERVERS
 from waybill.planning.reports import Run
 from waybill.stack import SERVICES
 
 RATE = "orders a second"
-TITLES: Mapping[str, str] = {"postgres": "PostgreSQL", "temporal": "Temporal"}
 GIB, MIB, KIB = 2.0**30, 2.0**20, 2.0**10
 NOT_KNOWN = "not known"
 
@@ -39,7 +39,7 @@ def tables(forecasts: Sequence[Forecast], options: Options) -> list[Table]:
         _table(
             "Cores in use, and to provide",
             forecasts,
-            (*SERVICES, *(TITLES[name] for name in _servers(forecasts)), "all", "to provide"),
+            (*SERVICES, *(SERVERS[name] for name in _servers(forecasts)), "all", "to provide"),
             _cores,
         ),
         _table("Memory of the pools, GiB", forecasts, (*SERVICES, "all"), _memory),
@@ -139,7 +139,7 @@ def per_order(run: Run) -> Table:
             )
         )
     rows += [
-        (TITLES[name], number(1000 * each.cpu_seconds), *[""] * 5, number(each.memory_bytes / MIB))
+        (SERVERS[name], number(1000 * each.cpu_seconds), *[""] * 5, number(each.memory_bytes / MIB))
         for name, each in costs.servers.items()
     ]
     columns = ("activity slot s", "workflow slot s", "activities", "database writes", "database KiB", "MiB a process")
@@ -149,7 +149,7 @@ def per_order(run: Run) -> Table:
 def text(run: Run, options: Options) -> list[str]:
     """How the figures came about."""
     costs = run.costs
-    servers = [f"{TITLES[name]} {number(each.memory_bytes / MIB)} MiB" for name, each in costs.servers.items()]
+    servers = [f"{SERVERS[name]} {number(each.memory_bytes / MIB)} MiB" for name, each in costs.servers.items()]
     said = [
         (
             f"From {run.path}: {costs.orders} orders at {number(costs.orders_per_second)} a second, on {run.target}, "
