@@ -29,6 +29,7 @@ def command(
     orders_per_second: Annotated[
         list[float] | None,
         typer.Option(
+            metavar="R",
             help="For how many. May be repeated. By default for "
             + ", ".join(f"{rate:g}" for rate in USUAL_RATES)
             + ".",

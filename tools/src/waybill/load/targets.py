@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psycopg
+
 from waybill.stack import SERVICES, Stack, databases, state
 from waybill.stack.control import ControlClient
 from waybill.stack.plan import NAMESPACE
@@ -105,7 +107,7 @@ class Embedded(Target):
 
     async def database_bytes(self) -> dict[str, int]:
         """See the base class."""
-        return await databases.sizes(self._stack.ports["postgres"])
+        return await _sizes(self._stack.ports["postgres"])
 
 
 class Running(Target):
@@ -139,7 +141,7 @@ class Running(Target):
 
     async def database_bytes(self) -> dict[str, int]:
         """See the base class."""
-        return await databases.sizes(state.read(self._directory).ports["postgres"])
+        return await _sizes(state.read(self._directory).ports["postgres"])
 
 
 class Remote(Target):
@@ -164,6 +166,14 @@ class Remote(Target):
     async def configure(self, service: str, variables: Mapping[str, str]) -> None:
         """See the base class."""
         raise LoadError(f"{', '.join(variables)} of {service} cannot be set from here")
+
+
+async def _sizes(port: int) -> dict[str, int]:
+    """Nothing where the server is down, on purpose say: a report without it is better than none."""
+    try:
+        return await databases.sizes(port)
+    except psycopg.Error:
+        return {}
 
 
 def _metrics(ports: Mapping[str, int], pids: Mapping[str, int]) -> dict[str, str]:
