@@ -114,7 +114,7 @@ def _draw(table: Table) -> None:
     screen.say(f"\n{table.title}", style="bold")
     drawn = Drawn(box=rich.box.SIMPLE_HEAD if screen.is_terminal else None, pad_edge=False)
     for place, column in enumerate(table.columns):
-        drawn.add_column(escape(column), justify="left" if place == 0 else "right", overflow="fold")
+        drawn.add_column(escape(column), justify="left" if place == 0 else "right", overflow="fold", no_wrap=place == 0)
     for row in table.rows:
         drawn.add_row(*(escape(cell) for cell in row))
     screen.print(drawn, soft_wrap=False)

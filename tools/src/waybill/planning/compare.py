@@ -177,7 +177,7 @@ def of_one_report(sections: Sequence[Section]) -> Section | None:
         said.append("The machine was full at the second rate: what waits, waits for a core.")
     return section(
         compare(basis, last),
-        f"orders at a rate ({service}'s slots: from whole orders with {points[0]['replicas']} replicas)",
-        f"whole orders with {points[-1]['replicas']} replicas",
+        f"orders at a rate ({service}'s slots: whole orders, {service} x {points[0]['replicas']})",
+        f"whole orders, {service} x {points[-1]['replicas']}",
         said,
     )
