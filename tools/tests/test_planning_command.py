@@ -72,8 +72,8 @@ def test_without_any_report_it_is_said_how_to_make_one() -> None:
 
 def test_the_newest_report_is_taken() -> None:
     recorded.write(LOADS / "a", began="2027-01-15T08:00:00+00:00")
-    recorded.write(LOADS / "c", began="2027-01-16T08:00:00+00:00", name="newest")
-    recorded.write(LOADS / "b", began="2027-01-14T08:00:00+00:00")
+    recorded.write(LOADS / "b", began="2027-01-16T08:00:00+00:00", name="newest")
+    recorded.write(LOADS / "c", began="2027-01-14T08:00:00+00:00")
     assert as_json()["run"]["name"] == "newest"
 
 
