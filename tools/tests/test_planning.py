@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.settings import Settings as PaymentsSettings
 from waybill.load.report.model import Section
 from waybill.planning.compare import ALL, compare, of_one_report, tables
-from waybill.planning.forecast import CPU, GATEWAY_RATE, LEAST, Options, forecast, warnings
+from waybill.planning.forecast import CPU, LEAST, Options, forecast, warnings
 from waybill.planning.measured import Costs, PlanError, Pool, Queue, costs
 from waybill.planning.queueing import busy, delay_probability, waiting
 from waybill.stack import SERVICES
@@ -232,10 +231,6 @@ def test_what_the_run_did_not_have_is_an_extrapolation(rate: float, *, extrapola
 def test_the_least_number_of_replicas_is_the_askers() -> None:
     assert {each.replicas for each in forecast(known(), 1.0, Options(least=1)).pools.values()} == {1}
     assert {each.replicas for each in forecast(known(), 1.0, Options(least=5)).pools.values()} == {5}
-
-
-def test_the_gateways_rate_is_the_one_that_payments_has_by_default() -> None:
-    assert PaymentsSettings.model_fields["gateway_rate"].default == GATEWAY_RATE
 
 
 def test_it_is_said_from_where_on_the_gateways_rate_is_too_little() -> None:
