@@ -127,7 +127,10 @@ def _warnings(found: Costs, results: Mapping[str, Any], target: str) -> list[str
     if found.orders < FEW:
         said.append(f"{found.orders} orders are few to tell from: a run of some minutes tells more.")
     if results["limited_by"] == Resource.MACHINE:
-        said.append("The run filled its machine: work waited for a core, and kept slots meanwhile. Load it less.")
+        said.append(
+            "The run filled its machine: work waited for a core and kept slots meanwhile, so that replicas by slots "
+            "are too many. Load it less."
+        )
     strangers = results["strangers_cores"]
     if strangers is not None and strangers >= STRANGERS:
         said.append(f"Something else used {strangers:.1f} cores of the machine meanwhile.")
