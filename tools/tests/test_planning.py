@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waybill.load.report.model import Section
+from waybill.load.targets import Embedded
 from waybill.planning.compare import ALL, compare, of_one_report, tables
 from waybill.planning.forecast import CPU, LEAST, Options, forecast, warnings
 from waybill.planning.measured import Costs, PlanError, Pool, Queue, costs
 from waybill.planning.queueing import busy, delay_probability, waiting
-from waybill.stack import SERVICES
+from waybill.stack import SERVICES, Stack
+from waybill.stack.plan import PORTS
 
 
 def _recorded() -> ModuleType:
@@ -322,3 +324,21 @@ def test_a_report_of_what_somebody_stopped_sets_nothing_beside_anything() -> Non
     assert of_one_report(sections(points=1)) is None
     whole[0].results["orders_ended"] = 0  # type: ignore[index]
     assert of_one_report(whole) is None
+
+
+class Down(Stack):
+    """A stack of which nothing runs."""
+
+    @property
+    def urls(self) -> dict[str, str]:
+        return {"temporal": "127.0.0.1:9"}
+
+    @property
+    def operator_token(self) -> str:
+        return "operators"
+
+
+async def test_a_database_that_is_down_costs_a_run_its_growth_and_not_its_report(tmp_path: Path) -> None:
+    stack = Down(tmp_path / "stack")
+    stack.ports = dict.fromkeys(PORTS, 9)  # nobody listens there
+    assert await Embedded(stack).database_bytes() == {}
