@@ -2,23 +2,31 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from chassis.testing.waiting import eventually
 from waybill.demo.screen import Screen
 from waybill.load.arrivals import Spacing
-from waybill.load.conduct import GOOD, Experiment, Trial, conduct
+from waybill.load.conduct import GOOD, Conclusion, Experiment, Trial, conduct
 from waybill.load.mix import Mix
-from waybill.load.options import Arrivals, Common, Pool
+from waybill.load.options import Arrivals, Common, Pool, Whole
 from waybill.load.plain import plain
 from waybill.load.pool import pool
 from waybill.load.progress import Progress
 from waybill.load.report.model import Section
 from waybill.load.session import Session, opened
 from waybill.load.targets import Embedded, Remote, Target
+from waybill.load.whole import whole
+from waybill.planning.compare import of_one_report
+from waybill.planning.forecast import Options
+from waybill.planning.plan import make
+from waybill.planning.reports import newest
 from waybill.stack import SERVICES, Stack
 
 from .world import PATIENCE_SECONDS
@@ -33,8 +41,10 @@ async def as_target(target: Target) -> AsyncIterator[Target]:
     yield target
 
 
-async def run(target: Target, folder: Path, *experiments: Experiment) -> tuple[int, dict[str, Any]]:
-    trial = Trial("e2e", "Load", folder, as_target(target), experiments, {})
+async def run(
+    target: Target, folder: Path, *experiments: Experiment, conclusions: Sequence[Conclusion] = ()
+) -> tuple[int, dict[str, Any]]:
+    trial = Trial("e2e", "Load", folder, as_target(target), experiments, {}, conclusions)
     code, _ = await conduct(trial, Progress(Screen(), silent=True))
     document: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return code, document
@@ -56,6 +66,54 @@ async def test_orders_at_a_rate_are_all_accounted_for(stack: Stack, tmp_path: Pa
     assert results["states_seconds_per_order"]["reserving"] > 0
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert len((tmp_path / "orders.csv").read_text().splitlines()) == 12 + SMALL.warm_up + 1
+
+
+async def test_a_run_that_waits_for_its_parcels_is_one_to_plan_from(stack: Stack, tmp_path: Path) -> None:
+    both = Mix({"fulfilled": 1, "two-parcels": 1})
+    common = replace(SMALL, mix=both, delivery_seconds=0.5)  # as the stack's carriers have it
+    code, document = await run(Embedded(stack), tmp_path / "a", lambda session: plain(session, common, FEW))
+    assert code == GOOD, document["verdict"]
+    [section] = document["sections"]
+    assert not any("parcels" in warning for warning in section["warnings"])
+    kinds = section["results"]["anatomy"].values()
+    assert all(each["open_by_type"]["shipping.TrackShipment"] == 0 for each in kinds)
+    assert all(each["events"] > each["actions"] > 20 for each in kinds)
+    assert section["results"]["db_bytes_per_order"].keys() == set(SERVICES)
+    found = newest(tmp_path)
+    assert found.costs.delivered
+    assert found.costs.gaps == ()
+    plan = make(found, [1.0, 100.0], Options())
+    assert all(pool.replicas >= 2 for forecast in plan.forecasts for pool in forecast.pools.values())
+    assert plan.forecasts[1].cores_in_use > plan.forecasts[0].cores_in_use > 0
+
+
+@pytest.mark.timeout(400)  # the pool is restarted twice
+async def test_a_report_with_two_rates_sets_what_the_one_predicts_beside_the_other(
+    stack: Stack, tmp_path: Path
+) -> None:
+    options = Whole(replicas=(1, 2), slots=5, provider_seconds=0.2, arrivals=replace(FEW, rate=2.0))
+    target = Embedded(stack)
+    try:
+        code, document = await run(
+            target,
+            tmp_path,
+            lambda session: plain(session, SMALL, FEW),
+            lambda session: whole(session, SMALL, options),
+            conclusions=[of_one_report],
+        )
+    finally:
+        stack.env["shipping"].pop("SHIPPING_ACTIVITY_SLOTS")
+        await stack.scale("shipping", 1)
+        await stack.restart("shipping")
+    assert code == GOOD, document["verdict"]
+    _, points, found = document["sections"]
+    assert [each["to_the_end"]["orders_ended"] for each in points["results"]["points"]] == [6, 6]
+    assert found["title"] == "Predicted against measured"
+    assert found["results"]["at_orders_per_second"] == pytest.approx(2.0, rel=0.2)
+    cpu = found["results"]["cpu_seconds_per_order"]
+    assert {"temporal", "postgres", "all", *SERVICES} == set(cpu)
+    assert all(pair["predicted"] > 0 and pair["measured"] > 0 for pair in cpu.values())
+    assert "Predicted against measured" in (tmp_path / "report.html").read_text()
 
 
 async def test_a_deployment_of_which_only_addresses_are_known_is_loaded_too(stack: Stack, tmp_path: Path) -> None:

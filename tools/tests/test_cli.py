@@ -10,7 +10,21 @@ from typer.testing import CliRunner
 from waybill.cli import app
 from waybill.stack.plan import base_environment
 
-COMMANDS = ("demo", "audit", "story", "trace", "status", "kill", "pause", "resume", "restart", "scale", "down", "watch")
+COMMANDS = (
+    "demo",
+    "audit",
+    "story",
+    "trace",
+    "status",
+    "kill",
+    "pause",
+    "resume",
+    "restart",
+    "scale",
+    "down",
+    "watch",
+    "plan",
+)
 LOADS = tuple(f"load {name}" for name in ("scale", "step", "isolate", "short"))
 GROUPS = ("import", "load", "schedules")
 
@@ -152,6 +166,7 @@ async def test_a_screen_that_was_closed_before_we_came_is_silent(tmp_path: Path)
         ("load --url orchestrator=http://127.0.0.1:9 --token operators", "no URL for inventory, payments, shipping"),
         ("load --url orchestrator=http://127.0.0.1:9 --directory here", "another"),
         ("load --directory nowhere", "no stack is running"),
+        ("load --directory nowhere --delivery-seconds 5", "--delivery-seconds is of a stack of its own"),
         ("load --rate 5 scale", "--rate"),
         ("load scale --replicas 1,many", "--replicas"),
         ("load scale --replicas 1,99", "--replicas"),

@@ -2,7 +2,7 @@
 
 import typer
 
-from waybill.cli import bench, cluster, imports, load, orders, samples, schedules, stack, trace
+from waybill.cli import bench, cluster, imports, load, orders, plan, samples, schedules, stack, trace
 
 app = typer.Typer(
     help="Run, watch, break and audit a Waybill deployment.",
@@ -10,7 +10,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (stack, samples, orders, trace, imports, bench):
+for part in (stack, samples, orders, trace, imports, bench, plan):
     app.add_typer(part.app)
 app.add_typer(imports.files, name="import")
 app.add_typer(load.app, name="load")

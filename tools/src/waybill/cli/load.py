@@ -17,6 +17,7 @@ from waybill.load.plain import plain
 from waybill.load.pool import pool
 from waybill.load.step import step as run_step
 from waybill.load.whole import whole
+from waybill.planning.compare import of_one_report
 from waybill.stack import plan
 from waybill.stack.stack import MAX_REPLICAS
 
@@ -70,6 +71,15 @@ def load(
     most_in_flight: loading.MostInFlight = 2_000,
     warm_up: loading.WarmUp = 20,
     histories: loading.Histories = 10,
+    delivery_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            max=3600,
+            help="Parcels take so long, and are waited for: what a delivery costs is measured too. Else an hour.",
+            show_default=False,
+        ),
+    ] = None,
     name: loading.Name = "",
     to: loading.Folder = DEFAULT_FOLDER,
     as_json: loading.AsJson = False,
@@ -89,8 +99,8 @@ def load(
         if given:
             fail(f"options of {context.invoked_subcommand} stand behind it: --{given[0].replace('_', '-')}")
         return
-    where = Where(url, token, directory, address, namespace, name, to, as_json, as_csv)
-    shared = Common(mixed(mix, failures), Bounds(most_orders, most_in_flight), warm_up, histories)
+    where = Where(url, token, directory, address, namespace, name, to, as_json, as_csv, delivery_seconds)
+    shared = Common(mixed(mix, failures), Bounds(most_orders, most_in_flight), warm_up, histories, delivery_seconds)
     load_of = Arrivals(rate, seconds, ramp_to, arrivals, burst, burst_every, seed)
     carry_out(
         where,
@@ -250,6 +260,7 @@ def short(
             lambda session: run_isolate(session, shared, apart),
         ],
         told(load=load_of, pool=alone, orders=orders, step=up, isolate=apart, common=shared),
+        [of_one_report],
     )
 
 

@@ -13,7 +13,7 @@ import typer
 from waybill.audit.reading import KEEPERS
 from waybill.cli.common import TOKEN_FILE, fail, parse_pairs, run, screen, token_from_file
 from waybill.load import targets
-from waybill.load.conduct import DEFAULT_FOLDER, GOOD, Experiment, Trial, conduct
+from waybill.load.conduct import DEFAULT_FOLDER, GOOD, Conclusion, Experiment, Trial, conduct
 from waybill.load.mix import KINDS, USUAL, Mix, MixError, parse
 from waybill.load.progress import Progress
 from waybill.load.report.files import PAGE
@@ -60,6 +60,7 @@ class Where:
     to: Path = DEFAULT_FOLDER
     as_json: bool = False
     as_csv: bool = False
+    delivery_seconds: float | None = None
     begun: str = field(default_factory=lambda: time.strftime("%Y%m%d-%H%M%S"))
 
     @property
@@ -71,6 +72,8 @@ class Where:
         """What is loaded. Ends the command if that cannot be said."""
         if self.url and self.directory is not None:
             fail("--url names one deployment and --directory another")
+        if self.delivery_seconds is not None and (self.url or self.directory is not None):
+            fail("--delivery-seconds is of a stack of its own: elsewhere a parcel takes what it takes")
         if self.url:
             token = self.token or token_from_file()
             if not token:
@@ -78,7 +81,8 @@ class Where:
             return targets.remote(parse_pairs(self.url, KEEPERS), token, self.address or None, self.namespace)
         if self.directory is not None:
             return targets.running(self.directory)
-        return targets.embedded(self.folder / "stack", {}, lambda line: progress.tell(f"  {line}"))
+        world = {} if self.delivery_seconds is None else {"SANDBOX_DELIVERY_SECONDS": f"{self.delivery_seconds:g}"}
+        return targets.embedded(self.folder / "stack", {"sandbox": world}, lambda line: progress.tell(f"  {line}"))
 
 
 def mixed(text: str, failures: float = 0.0) -> Mix:
@@ -89,12 +93,20 @@ def mixed(text: str, failures: float = 0.0) -> Mix:
         fail(f"--mix: {error}")
 
 
-def carry_out(where: Where, title: str, experiments: Sequence[Experiment], settings: dict[str, object]) -> None:
+def carry_out(
+    where: Where,
+    title: str,
+    experiments: Sequence[Experiment],
+    settings: dict[str, object],
+    conclusions: Sequence[Conclusion] = (),
+) -> None:
     """Run experiments, tell what came out, and end the command with the exit code that says it."""
     progress = Progress(screen, as_csv=where.as_csv, silent=where.as_json)
 
     async def work() -> tuple[int, Document]:
-        trial = Trial(where.folder.name, title, where.folder, where.target(progress), experiments, settings)
+        trial = Trial(
+            where.folder.name, title, where.folder, where.target(progress), experiments, settings, conclusions
+        )
         if where.url is None and where.directory is None:
             progress.tell(f"Starting a stack of its own (logs: {where.folder}/stack/logs).")
         return await conduct(trial, progress)

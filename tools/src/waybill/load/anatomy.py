@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowExecution
+from temporalio.client import Client
+
+from waybill.load.actions import actions
 
 ACTIVITY_SCHEDULED = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
 ACTIVITY_STARTED = EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED
@@ -23,11 +25,12 @@ class Anatomy:
         events: In their histories, together.
         history_bytes: Of these.
         transitions: State transitions that the server made for them.
+        actions: What Temporal Cloud would bill for.
         kinds: Events by their type.
         attempts: The highest attempt at which an activity was begun.
         repeated: Activities that were begun more than once: which, how often, and what ended the attempt before.
         lost: Activities that timed out or failed for good.
-        open: Whether a workflow has not ended: TrackShipment lives until the parcel is delivered.
+        open: Workflows that have not ended, by type: TrackShipment lives until the parcel is delivered.
     """
 
     order_id: str
@@ -35,18 +38,19 @@ class Anatomy:
     events: int
     history_bytes: int
     transitions: int
+    actions: int
     kinds: dict[str, int]
     attempts: int
     repeated: tuple[str, ...]
     lost: int
-    open: bool
+    open: dict[str, int]
 
 
 async def dissect(client: Client, order_id: str) -> Anatomy:
     """Read all histories of an order: its own, and those of all workflows below it."""
     workflows = [each async for each in client.list_workflows(f"RootWorkflowId = 'fulfil:{order_id}'")]
     kinds: Counter[str] = Counter()
-    attempts = lost = history_bytes = transitions = 0
+    attempts = lost = history_bytes = transitions = billed = 0
     repeated: list[str] = []
     for workflow in workflows:
         handle = client.get_workflow_handle(workflow.id, run_id=workflow.run_id)
@@ -55,7 +59,9 @@ async def dissect(client: Client, order_id: str) -> Anatomy:
         history_bytes += info.history_size_bytes
         transitions += info.state_transition_count
         scheduled: dict[int, str] = {}
-        async for event in handle.fetch_history_events():
+        events = [event async for event in handle.fetch_history_events()]
+        billed += actions(events)
+        for event in events:
             kinds[EventType.Name(event.event_type).removeprefix("EVENT_TYPE_")] += 1
             if event.event_type == ACTIVITY_SCHEDULED:
                 scheduled[event.event_id] = event.activity_task_scheduled_event_attributes.activity_type.name
@@ -72,16 +78,13 @@ async def dissect(client: Client, order_id: str) -> Anatomy:
         sum(kinds.values()),
         history_bytes,
         transitions,
+        billed,
         dict(kinds),
         attempts,
         tuple(repeated),
         lost,
-        any(_open(each) for each in workflows),
+        dict(Counter(each.workflow_type for each in workflows if each.close_time is None)),
     )
-
-
-def _open(workflow: WorkflowExecution) -> bool:
-    return workflow.close_time is None
 
 
 async def dissect_all(client: Client, order_ids: Iterable[str]) -> list[Anatomy]:
@@ -106,9 +109,11 @@ def summary(found: Sequence[Anatomy]) -> dict[str, object]:
         "events": mean(each.events for each in found),
         "history_bytes": mean(each.history_bytes for each in found),
         "state_transitions": mean(each.transitions for each in found),
+        "actions": mean(each.actions for each in found),
         "events_by_type": {kind: mean(each.kinds.get(kind, 0) for each in found) for kind in kinds},
         "activities_repeated": [words for each in found for words in each.repeated],
         "highest_attempt": max(each.attempts for each in found),
         "activities_failed_for_good": sum(each.lost for each in found),
-        "still_open": sum(each.open for each in found),
+        "still_open": sum(bool(each.open) for each in found),
+        "open_by_type": {kind: mean(each.open.get(kind, 0) for each in found) for kind in types},
     }

@@ -29,6 +29,7 @@ CLOSE_ENOUGH = 5
 """Names of orders that are told."""
 
 Experiment = Callable[[Session], Awaitable[Section]]
+Conclusion = Callable[[Sequence[Section]], Section | None]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Trial:
         target: Brings up, or finds, what is loaded.
         experiments: One after the other.
         settings: All options, for the report.
+        conclusions: Drawn from what the experiments found; nothing where one of them is missing.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Trial:
     target: AbstractAsyncContextManager[Target]
     experiments: Sequence[Experiment]
     settings: Mapping[str, object]
+    conclusions: Sequence[Conclusion] = ()
 
 
 async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document]:
@@ -69,6 +72,8 @@ async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document]:
         async with trial.target as target, opened(target, run, stop, progress.tell) as session:
             session.watcher.changed = progress.watch(session)
             sections, failure = await _experiments(trial, session)
+            drawn = [conclusion(sections) for conclusion in trial.conclusions]
+            sections += [section for section in drawn if section is not None]
             document, code = await _conclude(trial, session, sections, failure, before)
             _write(trial.folder, session, document)
     return code, document

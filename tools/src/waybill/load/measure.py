@@ -155,6 +155,7 @@ def _queue(window: Window, told: dict[str, Scrape], queue: str, kind: str) -> Js
     backlog, age = window.line(f"backlog/{queue}/{kind}"), window.line(f"age/{queue}/{kind}")
     return {
         "backlog_median": window.waiting(queue, kind),
+        "backlog_mean": statistics.fmean(backlog) if backlog else None,
         "backlog_max": max(backlog, default=None),
         "age_max_seconds": max(age, default=None),
         "slots_used_mean": slots[0] if slots else None,

@@ -48,12 +48,14 @@ class Common:
         bounds: Where the generator stops or holds back.
         warm_up: Orders before anything is measured.
         histories: Orders whose histories are read afterwards.
+        delivery_seconds: How long a parcel takes, where its delivery is measured too; else it takes an hour.
     """
 
     mix: Mix = field(default_factory=lambda: Mix(USUAL))
     bounds: Bounds = field(default_factory=Bounds)
     warm_up: int = 20
     histories: int = 10
+    delivery_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """``waybill load``: orders at a rate, and what came of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from waybill.load import anatomy, views
 from waybill.load.limits import limit
@@ -12,6 +12,9 @@ from waybill.load.report.axes import number
 from waybill.load.report.model import Chart, Section, Series, Table
 from waybill.load.session import Phase, Session
 
+TITLE = "Orders at a rate"
+"""By which a plan knows the section that it is made from."""
+
 
 async def plain(session: Session, common: Common, arrivals: Arrivals, name: str = "load") -> Section:
     """Place orders by a plan, wait for their ends, and describe what was seen.
@@ -21,11 +24,15 @@ async def plain(session: Session, common: Common, arrivals: Arrivals, name: str 
     """
     await session.stock_up(common.mix)
     await session.warm_up(common.mix, common.warm_up)
+    before = await session.target.database_bytes()
     phase = await session.drive(name, arrivals.plan(), common.mix, common.bounds)
     await session.finished()
+    said = await _delivered(session, common)
+    growth = await _growth(session, before)
     whole = session.window(phase.begin, await session.watcher.mark())
     entries = [each for each in session.ledger.entries if each.phase == phase.name]
     results = await _results(session, phase, whole, common)
+    results["db_bytes_per_order"] = {name: value / whole.ended for name, value in growth.items() if whole.ended}
     ended = [each for each in entries if each.ended is not None]
     wrong = sum(not each.right for each in ended)
     errors = sum(bool(each.error) for each in entries)
@@ -37,7 +44,7 @@ async def plain(session: Session, common: Common, arrivals: Arrivals, name: str 
     rows = [views.latency_row("all", ended)]
     rows += [views.latency_row(kind, [each for each in ended if each.kind.name == kind]) for kind in kinds]
     return Section(
-        "Orders at a rate",
+        TITLE,
         [
             (
                 f"{phase.pace.sent} orders were sent in {arriving.seconds:.0f} s, and {rate} a second ended meanwhile. "
@@ -58,8 +65,22 @@ async def plain(session: Session, common: Common, arrivals: Arrivals, name: str 
             views.per_process(whole),
         ],
         {**results, "orders_with_errors": errors, "orders_that_ended_otherwise": wrong},
-        views.pace_warnings([phase]),
+        [*said, *views.pace_warnings([phase])],
     )
+
+
+async def _delivered(session: Session, common: Common) -> list[str]:
+    if common.delivery_seconds is None or session.stop.is_set():
+        return []
+    session.tell("All orders have ended. Waiting for their parcels.")
+    left = await session.delivered(common.delivery_seconds)
+    return [f"{left} parcels did not come to their ends: what that costs is not in it."] if left else []
+
+
+async def _growth(session: Session, before: Mapping[str, int]) -> dict[str, int]:
+    """By how many bytes each service's database grew."""
+    after = await session.target.database_bytes()
+    return {name: size - before[name] for name, size in after.items() if name in before}
 
 
 async def _results(session: Session, phase: Phase, whole: Window, common: Common) -> dict[str, object]:

@@ -15,7 +15,7 @@ from waybill.demo.shop import Shop
 from waybill.load.arrivals import Plan
 from waybill.load.generator import Bounds, Pace, open_loop
 from waybill.load.measure import Window, between
-from waybill.load.mix import Mix, goods
+from waybill.load.mix import SENT, Mix, goods
 from waybill.load.orders import Clock, Entry, Ledger
 from waybill.load.targets import LoadError, Target
 from waybill.load.watch import Mark, Watcher
@@ -26,6 +26,7 @@ CONNECTIONS = 200
 UNITS = 1_000_000
 """That come in of each product."""
 LOOK_SECONDS = 0.2
+PARCEL_LOOK_SECONDS = 1.0
 STALL_SECONDS = 60.0
 """After the last order that ended, for so long the next is waited for."""
 
@@ -169,6 +170,35 @@ class Session:
             elif self.clock.now() - since > stall_seconds:
                 break
         return not self.ledger.under_way
+
+    async def delivered(self, seconds: float, stall_seconds: float = STALL_SECONDS) -> int:
+        """Wait until no parcel of this test is on its way.
+
+        Args:
+            seconds: How long a parcel takes: for so long at least is waited.
+            stall_seconds: Give up when nothing has changed for so long.
+
+        Returns:
+            How many are on their way still: some never arrive.
+
+        Raises:
+            LoadError: If it is not known where Temporal is.
+        """
+        if self.client is None:
+            raise LoadError("whether parcels are delivered is not known without Temporal's address")
+        await self.pause(seconds)
+        # Each has one at least. A list of workflows is some moments old: two looks must see the same.
+        least = sum(each.outcome in SENT for each in self.ledger.entries)
+        before, since = None, self.clock.now()
+        while True:
+            ours = f"WorkflowId STARTS_WITH 'track:{self.run}-'"
+            left = (await self.client.count_workflows(f"{ours} AND ExecutionStatus = 'Running'")).count
+            now = left, (await self.client.count_workflows(ours)).count
+            if now != before:
+                before, since = now, self.clock.now()
+            elif (left == 0 and now[1] >= least) or self.stop.is_set() or self.clock.now() - since > stall_seconds:
+                return left
+            await self.pause(PARCEL_LOOK_SECONDS)
 
     def window(self, begin: Mark, end: Mark) -> Window:
         """What happened between two marks."""

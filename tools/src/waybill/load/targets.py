@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from waybill.stack import SERVICES, Stack, state
+import psycopg
+
+from waybill.stack import SERVICES, Stack, databases, state
 from waybill.stack.control import ControlClient
 from waybill.stack.plan import NAMESPACE
 from waybill.stack.spec import Tell
@@ -67,6 +69,10 @@ class Target(ABC):
             LoadError: If it cannot be done here.
         """
 
+    async def database_bytes(self) -> dict[str, int]:
+        """Size of each service's database; nothing where it is not known."""
+        return {}
+
     def replicas(self, service: str) -> int:
         """How many processes a service has, as far as is known."""
         return sum(name.partition("-")[0] == service for name in self.metrics())
@@ -99,6 +105,10 @@ class Embedded(Target):
         self._stack.env.setdefault(service, {}).update(variables)
         await self._stack.restart(service)
 
+    async def database_bytes(self) -> dict[str, int]:
+        """See the base class."""
+        return await _sizes(self._stack.ports["postgres"])
+
 
 class Running(Target):
     """A stack that somebody else runs."""
@@ -129,6 +139,10 @@ class Running(Target):
         """See the base class."""
         raise LoadError(f"{', '.join(variables)} of {service} can be set on a stack of its own only (no --directory)")
 
+    async def database_bytes(self) -> dict[str, int]:
+        """See the base class."""
+        return await _sizes(state.read(self._directory).ports["postgres"])
+
 
 class Remote(Target):
     """A deployment of which only addresses are known."""
@@ -152,6 +166,14 @@ class Remote(Target):
     async def configure(self, service: str, variables: Mapping[str, str]) -> None:
         """See the base class."""
         raise LoadError(f"{', '.join(variables)} of {service} cannot be set from here")
+
+
+async def _sizes(port: int) -> dict[str, int]:
+    """Nothing where the server is down, on purpose say: a report without it is better than none."""
+    try:
+        return await databases.sizes(port)
+    except psycopg.Error:
+        return {}
 
 
 def _metrics(ports: Mapping[str, int], pids: Mapping[str, int]) -> dict[str, str]:

@@ -13,6 +13,9 @@ from waybill.load.report.axes import number
 from waybill.load.report.model import Chart, Section, Series, Table
 from waybill.load.session import Phase, Session
 
+TITLE = "Whole orders"
+"""By which a plan knows the section that it is compared with."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -22,6 +25,7 @@ class Point:
         replicas: How many.
         phase: While the load was on.
         window: The same, measured.
+        whole: To the end of its last order: what an order costs is of this, since each is in it whole.
         latencies: Of all orders of the phase, also those that ended after it.
         limited: By what.
     """
@@ -29,6 +33,7 @@ class Point:
     replicas: int
     phase: Phase
     window: Window
+    whole: Window
     latencies: Latencies
     limited: Limit
 
@@ -49,8 +54,9 @@ async def whole(session: Session, common: Common, options: Whole) -> Section:
             phase = await session.drive(name, options.arrivals.plan(), common.mix, common.bounds)
             await session.finished()
             window = session.window(phase.begin, phase.end)
+            to_the_end = session.window(phase.begin, await session.watcher.mark())
             ended = [each.latency for each in session.ledger.ended(name) if each.latency is not None]
-            points.append(Point(replicas, phase, window, Latencies(ended), limit(window)))
+            points.append(Point(replicas, phase, window, to_the_end, Latencies(ended), limit(window)))
     return _section(session, options, points, said, first)
 
 
@@ -91,7 +97,7 @@ def _section(session: Session, options: Whole, points: list[Point], said: list[s
         f"{options.provider_seconds:g} s to answer. Between two points all orders came to their ends."
     )
     return Section(
-        "Whole orders",
+        TITLE,
         [text],
         charts if points else [],
         [bars for each in points for bars in views.where_time_goes(each.window, f"{each.replicas} replicas")[:1]],
@@ -99,7 +105,7 @@ def _section(session: Session, options: Whole, points: list[Point], said: list[s
             Table("Whole orders against replicas", COLUMNS, [_row(options, each) for each in points]),
             *(views.titled(views.per_process(each.window), f"{each.replicas} replicas") for each in points),
         ],
-        {"points": [_result(each) for each in points]},
+        {"service": options.service, "points": [_result(each) for each in points]},
         warnings,
     )
 
@@ -136,6 +142,8 @@ def _row(options: Whole, point: Point) -> tuple[str, ...]:
 def _result(point: Point) -> dict[str, object]:
     return {
         "replicas": point.replicas,
+        "orders_sent": point.phase.pace.sent,
+        "to_the_end": figures(point.whole),
         "all_orders_latency_seconds": point.latencies.summary(),
         "open_loop": point.phase.pace.open,
         "limited_by": point.limited.resource,

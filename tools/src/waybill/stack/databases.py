@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import sql
 
+from waybill.stack.plan import SERVICES
+
 SUPERUSER = "postgres"
 
 
@@ -29,3 +31,20 @@ async def ensure(port: int, passwords: Mapping[str, str]) -> None:
             if not await database.fetchone():
                 await server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
             await server.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(identifier))
+
+
+async def sizes(port: int) -> dict[str, int]:
+    """How large each service's database is: tables and indexes, with what was deleted and not cleaned up yet.
+
+    Args:
+        port: Of a PostgreSQL server on loopback that trusts its superuser.
+
+    Raises:
+        psycopg.Error: If the server does not tell.
+    """
+    address = f"postgresql://{SUPERUSER}@127.0.0.1:{port}/postgres"
+    async with await psycopg.AsyncConnection.connect(address, autocommit=True) as server:
+        rows = await server.execute(
+            "SELECT datname, pg_database_size(oid) FROM pg_database WHERE datname = ANY(%s)", (list(SERVICES),)
+        )
+        return {name: int(size) for name, size in await rows.fetchall()}
