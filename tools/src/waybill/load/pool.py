@@ -6,6 +6,7 @@ not how long somebody waits.
 
 import asyncio
 import math
+import uuid
 from dataclasses import dataclass, field
 
 from temporalio.client import Client, WorkflowFailureError
@@ -62,25 +63,38 @@ async def pool(session: Session, options: Pool) -> Section:
     Raises:
         LoadError: If Temporal's address is not known.
     """
-    if session.client is None:
-        raise LoadError("the pool alone is loaded through Temporal, whose address is not known (--address HOST:PORT)")
     points: list[Point] = []
     async with arranged(session, SERVICE, options.slots, options.provider_seconds) as said:
         for replicas in options.replicas:
             if session.stop.is_set():
                 break
             session.tell(f"Pool alone: {SERVICE} with {_replicas(replicas)}.")
-            await session.target.scale(SERVICE, replicas)
-            point = await _measure(session, session.client, options, replicas)
+            point = await saturate(session, options, replicas)
             if point is not None:
                 points.append(point)
     return _section(session, options, points, said)
 
 
-async def _measure(session: Session, client: Client, options: Pool, replicas: int) -> Point | None:
+async def saturate(session: Session, options: Pool, replicas: int) -> Point | None:
+    """Give a number of replicas more than they can do, and measure what they do.
+
+    Args:
+        session: Whose target is scaled.
+        options: How long, and how much for each slot.
+        replicas: How many.
+
+    Returns:
+        What they did; None if too little ended, or somebody stopped it.
+
+    Raises:
+        LoadError: If Temporal's address is not known.
+    """
+    if (client := session.client) is None:
+        raise LoadError("the pool alone is loaded through Temporal, whose address is not known (--address HOST:PORT)")
+    await session.target.scale(SERVICE, replicas)
     done, enough = Saturation(), asyncio.Event()
     at_once = math.ceil(replicas * options.slots * options.per_slot / len(CARRIERS))
-    run = f"{session.run}-pool-{replicas}"
+    run = f"{session.run}-pool-{replicas}-{uuid.uuid4().hex[:8]}"
     loops = [asyncio.create_task(_again(session, client, done, enough, f"{run}-{place}")) for place in range(at_once)]
     try:
         await session.pause(options.settle_seconds)

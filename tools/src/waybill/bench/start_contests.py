@@ -1,0 +1,149 @@
+"""What a service takes before it has done anything, against a bare worker: memory while it idles, and time to start."""
+
+import asyncio
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+
+from chassis.testing.ports import free_ports
+from chassis.testing.tether import tethered
+from waybill.bench.bare import POLLING
+from waybill.bench.harness import Contest, Detail, Group, Shared
+from waybill.stack import Stack
+from waybill.stack.plan import SERVICES, base_environment
+
+MEMORY, START = "worker_memory_vs_bare", "worker_start_vs_bare"
+IDLE_SECONDS = 3.0
+"""From polling to the look at memory: what a start leaves to be done is done by then."""
+START_SECONDS = 60.0
+"""How long a start may take on a busy machine."""
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One process, from its start.
+
+    Attributes:
+        start: Seconds until it polled its queue.
+        memory: MiB while it idles, as the kernel counts a process's resident pages. That is what a worker takes that
+            has a container to itself: what it shares there, it shares with nobody. On one machine several processes
+            share the pages of the same libraries, so both other measures depend on who else runs.
+        alone: MiB of these that no other process had, on this machine and now.
+    """
+
+    start: float
+    memory: float
+    alone: float
+
+
+async def observe(command: Sequence[str], environment: Mapping[str, str]) -> Seen:
+    """Start a worker, look at it, and end it.
+
+    Args:
+        command: Writes a line with ``POLLING`` in it when it polls.
+        environment: All of its environment.
+
+    Raises:
+        RuntimeError: If it ends instead, or does not poll in time.
+    """
+    began = time.perf_counter()
+    # Both sides' clocks start with the tether, a few milliseconds before the worker's own exec.
+    process = await asyncio.create_subprocess_exec(
+        *tethered(command), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output = cast(asyncio.StreamReader, process.stdout)
+    try:
+        await _polling(output, " ".join(command))
+        start = time.perf_counter() - began
+        reading = asyncio.create_task(output.read())  # a full pipe would hold it
+        await asyncio.sleep(IDLE_SECONDS)
+        memory = psutil.Process(process.pid).memory_full_info()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    await reading
+    return Seen(start, memory.rss / MIB, memory.uss / MIB)
+
+
+async def _polling(output: asyncio.StreamReader, name: str) -> None:
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while POLLING not in (line := (await output.readline()).decode()):
+                if not line:
+                    raise RuntimeError(f"{name} ended before it polled")
+    except TimeoutError:
+        raise RuntimeError(f"{name} did not poll within {START_SECONDS:g} s") from None
+
+
+class Starts:
+    """Services and bare workers, started one at a time on a stack whose own are down."""
+
+    def __init__(self, stack: Stack) -> None:
+        """Take a stack whose databases are migrated."""
+        self._stack = stack
+
+    async def services(self) -> dict[str, Seen]:
+        """Each service once."""
+        return {name: await self._start(name) for name in SERVICES}
+
+    async def bare(self) -> Seen:
+        """A bare worker, once."""
+        command = [sys.executable, "-m", "waybill.bench.bare", self._stack.urls["temporal"], f"bare-{uuid.uuid4()}"]
+        return await observe(command, base_environment())
+
+    async def _start(self, name: str) -> Seen:
+        [port] = free_ports(1)
+        command = self._stack.plan.service(name, port, self._stack.env.get(name, {}))
+        return await observe(command.command, command.environment)
+
+    def contests(self) -> Sequence[Contest]:
+        """Both look at the same processes."""
+        ours, theirs = Shared(self.services), Shared(self.bare)
+
+        def against(name: str, unit: str, of: Callable[[Seen], float], note: str) -> Contest:
+            def worst(seen: Mapping[str, Seen]) -> float:
+                return max(of(each) for each in seen.values())
+
+            def detail() -> Detail:
+                each = {service: ours.middle(_service(service, of)) for service in SERVICES}
+                alone = [ours.middle(lambda seen: max(map(_alone, seen.values()))), theirs.middle(_alone)]
+                shared = {"of these not shared": f"{alone[0]:g} against {alone[1]:g}"} if name == MEMORY else {}
+                return {**each, **shared}
+
+            return Contest(name, unit, ours.figure(worst), theirs.figure(of), note, detail)
+
+        return [
+            against(MEMORY, "MiB", lambda seen: seen.memory, "the largest of four idle services; 2.2 or less"),
+            against(START, "s", lambda seen: seen.start, "the slowest of four starts until it polls; 4 or less"),
+        ]
+
+
+def _service(name: str, of: Callable[[Seen], float]) -> Callable[[Mapping[str, Seen]], float]:
+    return lambda seen: of(seen[name])
+
+
+def _alone(seen: Seen) -> float:
+    return seen.alone
+
+
+@asynccontextmanager
+async def setting() -> AsyncIterator[Sequence[Contest]]:
+    """A stack whose services have migrated their databases, and are down again."""
+    with TemporaryDirectory(prefix="waybill-bench-") as folder:
+        async with Stack(Path(folder)) as stack:
+            for name in SERVICES:
+                await stack.stop(name)
+            yield Starts(stack).contests()
+
+
+GROUP = Group((MEMORY, START), setting)
