@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,24 +18,25 @@ from waybill.load.targets import LoadError, embedded
 
 WANTED = {4: 0.95, 8: 0.90}
 """Share of a linear gain, by replicas."""
-OPTIONS = Pool(replicas=(1, *WANTED), settle_seconds=4.0, seconds=15.0)
-"""A round is three points of half a minute each."""
+OPTIONS = Pool(slots=5, settle_seconds=4.0, seconds=18.0)
+"""Five slots, so that eight replicas leave two cores room. A round is three points of half a minute each."""
 NAMES = tuple(f"scale_pool_{replicas}" for replicas in WANTED)
 
 
 class Rounds:
     """All numbers of replicas, one after the other, again and again."""
 
-    def __init__(self, session: Session, options: Pool = OPTIONS) -> None:
+    def __init__(self, session: Session, options: Pool = OPTIONS, wanted: Mapping[int, float] = WANTED) -> None:
         """Take what runs already.
 
         Args:
             session: On a stack of its own, with slots and providers arranged.
-            options: Of the points.
+            options: Of the points, but for their replicas.
+            wanted: Replicas beside one, and the share of a linear gain that each should reach.
         """
-        self._session, self._options = session, options
+        self._session, self._options, self._wanted = session, options, wanted
         self._rounds = 0
-        self._limits: dict[int, Counter[str]] = {replicas: Counter() for replicas in options.replicas}
+        self._limits: dict[int, Counter[str]] = {replicas: Counter() for replicas in (1, *wanted)}
 
     async def round(self) -> dict[int, Point]:
         """Each number once; upwards and downwards in turns.
@@ -46,7 +47,7 @@ class Rounds:
         upwards = self._rounds % 2 == 0
         self._rounds += 1
         points: dict[int, Point] = {}
-        for replicas in self._options.replicas if upwards else reversed(self._options.replicas):
+        for replicas in sorted(self._limits, reverse=not upwards):
             point = await saturate(self._session, self._options, replicas)
             if point is None or point.failed:
                 raise LoadError(f"{SERVICE} with {replicas} replicas did not do its work: {point}")
@@ -69,11 +70,11 @@ class Rounds:
                 "activities/s",
                 rounds.figure(lambda points: points[replicas].rate),
                 rounds.figure(lambda points: replicas * points[1].rate),
-                f"{replicas} replicas of {SERVICE} against {replicas} times one; {WANTED[replicas]:.2f} or more",
+                f"{replicas} replicas of {SERVICE} against {replicas} times one; {self._wanted[replicas]:.2f} or more",
                 detail,
             )
 
-        return [scaled(replicas) for replicas in self._options.replicas if replicas > 1]
+        return [scaled(replicas) for replicas in self._wanted]
 
 
 @asynccontextmanager

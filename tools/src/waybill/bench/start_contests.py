@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -34,6 +35,7 @@ class Seen:
 
     Attributes:
         start: Seconds until it polled its queue.
+        cpu: CPU seconds that it took until then, which do not depend on who else uses the machine.
         memory: MiB while it idles, as the kernel counts a process's resident pages. That is what a worker takes that
             has a container to itself: what it shares there, it shares with nobody. On one machine several processes
             share the pages of the same libraries, so both other measures depend on who else runs.
@@ -41,8 +43,16 @@ class Seen:
     """
 
     start: float
+    cpu: float
     memory: float
     alone: float
+
+
+Look = Callable[[Seen], float]
+START_OF, CPU_OF = attrgetter("start"), attrgetter("cpu")
+MEMORY_OF, ALONE_OF = attrgetter("memory"), attrgetter("alone")
+BESIDE: Mapping[str, tuple[str, Look]] = {MEMORY: ("MiB not shared", ALONE_OF), START: ("CPU s", CPU_OF)}
+"""What is told beside, of the worst service and of the bare worker."""
 
 
 async def observe(command: Sequence[str], environment: Mapping[str, str]) -> Seen:
@@ -64,6 +74,7 @@ async def observe(command: Sequence[str], environment: Mapping[str, str]) -> See
     try:
         await _polling(output, " ".join(command))
         start = time.perf_counter() - began
+        times = psutil.Process(process.pid).cpu_times()
         reading = asyncio.create_task(output.read())  # a full pipe would hold it
         await asyncio.sleep(IDLE_SECONDS)
         memory = psutil.Process(process.pid).memory_full_info()
@@ -72,7 +83,7 @@ async def observe(command: Sequence[str], environment: Mapping[str, str]) -> See
             process.kill()
         await process.wait()
     await reading
-    return Seen(start, memory.rss / MIB, memory.uss / MIB)
+    return Seen(start, times.user + times.system, memory.rss / MIB, memory.uss / MIB)
 
 
 async def _polling(output: asyncio.StreamReader, name: str) -> None:
@@ -110,30 +121,26 @@ class Starts:
         """Both look at the same processes."""
         ours, theirs = Shared(self.services), Shared(self.bare)
 
-        def against(name: str, unit: str, of: Callable[[Seen], float], note: str) -> Contest:
+        def against(name: str, unit: str, of: Look, note: str) -> Contest:
             def worst(seen: Mapping[str, Seen]) -> float:
                 return max(of(each) for each in seen.values())
 
             def detail() -> Detail:
+                words, also = BESIDE[name]
+                beside = [ours.middle(lambda seen: max(map(also, seen.values()))), theirs.middle(also)]
                 each = {service: ours.middle(_service(service, of)) for service in SERVICES}
-                alone = [ours.middle(lambda seen: max(map(_alone, seen.values()))), theirs.middle(_alone)]
-                shared = {"of these not shared": f"{alone[0]:g} against {alone[1]:g}"} if name == MEMORY else {}
-                return {**each, **shared}
+                return {**each, words: f"{beside[0]:g} against {beside[1]:g}"}
 
             return Contest(name, unit, ours.figure(worst), theirs.figure(of), note, detail)
 
         return [
-            against(MEMORY, "MiB", lambda seen: seen.memory, "the largest of four idle services; 2.2 or less"),
-            against(START, "s", lambda seen: seen.start, "the slowest of four starts until it polls; 4 or less"),
+            against(MEMORY, "MiB", MEMORY_OF, "the largest of four idle services; 2.2 or less"),
+            against(START, "s", START_OF, "the slowest of four starts until it polls; 4 or less"),
         ]
 
 
-def _service(name: str, of: Callable[[Seen], float]) -> Callable[[Mapping[str, Seen]], float]:
+def _service(name: str, of: Look) -> Callable[[Mapping[str, Seen]], float]:
     return lambda seen: of(seen[name])
-
-
-def _alone(seen: Seen) -> float:
-    return seen.alone
 
 
 @asynccontextmanager
