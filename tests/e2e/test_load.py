@@ -91,6 +91,18 @@ async def test_the_pool_alone_is_measured_at_saturation(stack: Stack, tmp_path: 
     assert point["queues"]["shipping/activity"]["slots_mean"] == 5
 
 
+async def test_a_pool_that_does_too_little_to_be_measured_is_not_left_out_in_silence(stack: Stack) -> None:
+    options = Pool((1,), slots=1, provider_seconds=1.0, settle_seconds=0.0, seconds=0.1)
+    try:
+        async with opened(Embedded(stack), f"load{uuid.uuid4().hex[:8]}", asyncio.Event(), lambda _: None) as session:
+            section = await pool(session, options)
+    finally:
+        stack.env["shipping"].pop("SHIPPING_ACTIVITY_SLOTS")
+        await stack.restart("shipping")
+    assert section.results == {"points": []}
+    assert "1 replica: too little ended in 0.1 s to be measured." in section.warnings
+
+
 async def test_a_pool_is_measured_at_each_number_of_replicas_in_turns(stack: Stack) -> None:
     options = Pool(slots=5, provider_seconds=0.2, settle_seconds=1.0, seconds=3.0)
     target = Embedded(stack)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from temporalio.client import Client, WorkflowFailureError
 
+from waybill.load import views
 from waybill.load.limits import limit
 from waybill.load.measure import figures, slope
 from waybill.load.options import CARRIERS, Pool
@@ -68,10 +69,12 @@ async def pool(session: Session, options: Pool) -> Section:
         for replicas in options.replicas:
             if session.stop.is_set():
                 break
-            session.tell(f"Pool alone: {SERVICE} with {_replicas(replicas)}.")
+            session.tell(f"Pool alone: {SERVICE} with {views.replicas(replicas)}.")
             point = await saturate(session, options, replicas)
             if point is not None:
                 points.append(point)
+            elif not session.stop.is_set():
+                said.append(f"{views.replicas(replicas)}: too little ended in {options.seconds:g} s to be measured.")
     return _section(session, options, points, said)
 
 
@@ -126,10 +129,6 @@ async def _again(session: Session, client: Client, done: Saturation, enough: asy
             done.ends.append(session.clock.now())
 
 
-def _replicas(number_of: int) -> str:
-    return f"{number_of} replica{'' if number_of == 1 else 's'}"
-
-
 def _request(order_id: str) -> dict[str, object]:
     """A ``PlanRequest`` of shipping's contract, as it is on the wire."""
     return {
@@ -158,7 +157,7 @@ def _section(session: Session, options: Pool, points: list[Point], said: list[st
         cores = window.cores()
         if limited.machine:
             warnings.append(
-                f"{_replicas(point.replicas)}: {limited.words}. The point says how much the machine can do."
+                f"{views.replicas(point.replicas)}: {limited.words}. The point says how much the machine can do."
             )
         rows.append(
             (

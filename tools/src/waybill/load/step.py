@@ -85,7 +85,7 @@ async def _direct(session: Session, options: Step, happened: Happened) -> None:
     if not options.outside and not session.stop.is_set():
         await mark(f"draining to {few}")
         await session.target.scale(options.service, few)
-        await mark(f"{few} replica{'' if few == 1 else 's'} left")
+        await mark(f"{views.replicas(few)} left")
 
 
 async def _section(

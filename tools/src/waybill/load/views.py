@@ -252,6 +252,11 @@ def pace_warnings(phases: Iterable[Phase]) -> list[str]:
     return said
 
 
+def replicas(number_of: int) -> str:
+    """So many, in words."""
+    return f"{number_of} replica{'' if number_of == 1 else 's'}"
+
+
 def machine_warnings(windows: Mapping[str, Window]) -> list[str]:
     """What must be said of stretches of time in which the machine itself was the limit."""
     limits = {name: limit(window) for name, window in windows.items()}
