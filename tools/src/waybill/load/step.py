@@ -141,16 +141,19 @@ async def _section(
             ("their activities that timed out or failed", str(lost)),
         ]
     rows.append(("attempts at activities that failed, whole run, all pools", number(failed)))
-    who = "an outside autoscaler" if options.outside else f"{options.react_seconds:g} s later replicas are added"
-    text = [
-        f"{number(options.rate)} orders a second, then {number(2 * options.rate)}; {who}"
-        + ("" if options.outside else f" ({options.replicas[0]} to {options.replicas[1]} of {options.service})")
-        + f"; {options.after_seconds:g} s later the load is as before, and the surplus replicas are drained.",
-    ]
+    text = f"{number(options.rate)} orders a second, then {number(2 * options.rate)}; "
+    if options.outside:
+        middle = options.react_seconds + options.after_seconds
+        text += f"{middle:g} s later the load is as before. An outside autoscaler adds replicas and takes them away."
+    else:
+        text += (
+            f"{options.react_seconds:g} s later replicas are added ({options.replicas[0]} to {options.replicas[1]} of "
+            f"{options.service}); {options.after_seconds:g} s later the load is as before, and the surplus is drained."
+        )
     entries = [each for each in session.ledger.entries if each.phase == phase.name]
     return Section(
         "A step up, and down",
-        text,
+        [text],
         [
             *views.backlogs(samples, began, moments),
             views.percentiles(entries, began, moments),
