@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import sampling
 from pydantic_settings import BaseSettings
 from temporalio.envconfig import ClientConfigProfile
 
-from chassis import connection, tracing
+from chassis import connection, spans, tracing
 from chassis.settings import SECRETS_DIR, load
 from waybill.cli import app
 from waybill.cli.common import TOKEN_FILE
@@ -124,15 +124,14 @@ def test_spans_go_to_the_collector_unless_there_is_none(
     program: str, made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     inside(USUALLY[program], made, monkeypatch)
-    exporter = tracing._exporter()
-    assert exporter is not None
-    exporter.shutdown()
+    assert tracing.asked() == "otlp"
+    spans.make_exporter("otlp").shutdown()
     with caplog.at_level(logging.WARNING):
         sampler = sampling._get_from_env_or_default()
     assert "AlwaysOnSampler" in sampler.get_description()
     assert caplog.messages == []
     inside(read(BASE, given=LIGHT)[program], made, monkeypatch)
-    assert tracing._exporter() is None
+    assert tracing.asked() is None
 
 
 @pytest.mark.parametrize("name", ["demo", "audit", "tools"])

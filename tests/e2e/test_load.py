@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,13 +12,16 @@ from typing import Any
 import pytest
 
 from chassis.testing.waiting import eventually
+from waybill.bench.scale_contests import Rounds
+from waybill.bench.start_contests import Starts
 from waybill.demo.screen import Screen
 from waybill.load.arrivals import Spacing
 from waybill.load.conduct import GOOD, Conclusion, Experiment, Trial, conduct
 from waybill.load.mix import Mix
 from waybill.load.options import Arrivals, Common, Pool, Whole
+from waybill.load.outside import arranged
 from waybill.load.plain import plain
-from waybill.load.pool import pool
+from waybill.load.pool import SERVICE, pool
 from waybill.load.progress import Progress
 from waybill.load.report.model import Section
 from waybill.load.session import Session, opened
@@ -143,6 +147,47 @@ async def test_the_pool_alone_is_measured_at_saturation(stack: Stack, tmp_path: 
     assert 0 < point["activities_per_second"] <= 26
     assert point["workflows_failed"] == 0
     assert point["queues"]["shipping/activity"]["slots_mean"] == 5
+
+
+async def test_a_pool_that_does_too_little_to_be_measured_is_not_left_out_in_silence(stack: Stack) -> None:
+    options = Pool((1,), slots=1, provider_seconds=1.0, settle_seconds=0.0, seconds=0.1)
+    try:
+        async with opened(Embedded(stack), f"load{uuid.uuid4().hex[:8]}", asyncio.Event(), lambda _: None) as session:
+            section = await pool(session, options)
+    finally:
+        stack.env["shipping"].pop("SHIPPING_ACTIVITY_SLOTS")
+        await stack.restart("shipping")
+    assert section.results == {"points": []}
+    assert "1 replica: too little ended in 0.1 s to be measured." in section.warnings
+
+
+async def test_a_pool_is_measured_at_each_number_of_replicas_in_turns(stack: Stack) -> None:
+    options = Pool(slots=5, provider_seconds=0.2, settle_seconds=1.0, seconds=3.0)
+    target = Embedded(stack)
+    try:
+        async with (
+            opened(target, f"bench{uuid.uuid4().hex[:8]}", asyncio.Event(), lambda _: None) as session,
+            arranged(session, SERVICE, options.slots, options.provider_seconds),
+        ):
+            [contest] = Rounds(session, options, {2: 0.9}).contests()
+            two = await contest.ours()
+            twice_one = await contest.baseline()
+            detail = contest.detail()
+    finally:
+        stack.env["shipping"].pop("SHIPPING_ACTIVITY_SLOTS")
+        await stack.restart("shipping")
+    assert contest.name == "scale_pool_2"
+    # Five slots and a fifth of a second: never more than 25 a replica, however fast the machine is.
+    assert 0 < two <= 52
+    assert 0 < twice_one <= 52
+    assert "(1 of 1)" in str(detail["limited by"])
+    assert stack.replicas("shipping") == ["shipping"]
+
+
+async def test_a_bare_worker_is_looked_at_too(stack: Stack) -> None:
+    seen = await Starts(stack).bare()
+    assert seen.start > 0
+    assert seen.memory > 20
 
 
 async def test_what_somebody_stops_is_reported_and_loses_no_order(stack: Stack, tmp_path: Path) -> None:

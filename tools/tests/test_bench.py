@@ -1,14 +1,20 @@
 import itertools
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from io import StringIO
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # its types are a package of their own
 import pytest
+from rich.console import Console
 
+from waybill.bench import start_contests
 from waybill.bench.fanout_contests import GROUP as FANOUT
-from waybill.bench.harness import Contest, Figure, Group, Result, compete, keep
+from waybill.bench.harness import Contest, Figure, Group, Result, Shared, compete, keep, table
 from waybill.bench.run import GROUPS, BenchError, bench, chosen
+from waybill.bench.start_contests import observe
 from waybill.demo.screen import Screen
 
 
@@ -35,6 +41,37 @@ async def test_a_figure_that_is_none_is_an_error_and_no_ratio(figure: float) -> 
     order: list[str] = []
     with pytest.raises(ValueError, match="is none"):
         await compete(Contest("c", "s", figures("ours", order, figure), figures("baseline", order, 1)), 1)
+
+
+async def test_contests_that_share_measurements_look_at_the_same_ones() -> None:
+    runs: list[int] = []
+
+    async def measure() -> int:
+        runs.append(len(runs) + 1)
+        return runs[-1]
+
+    shared = Shared(measure)
+    once, tenfold = shared.figure(float), shared.figure(lambda run: 10.0 * run)
+    assert [await once(), await once()] == [1, 2]
+    assert [await tenfold(), await tenfold(), await tenfold()] == [10, 20, 30]
+    assert runs == [1, 2, 3]
+    assert shared.middle(float) == 2
+
+
+async def test_what_is_behind_a_figure_is_asked_for_when_all_is_measured(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def behind() -> dict[str, float | str]:
+        return {"measured": float(len(order)), "limited by": "slots"}
+
+    contest = Contest("c", "s", figures("ours", order, 1), figures("baseline", order, 1), "what", behind)
+    result = await compete(contest, 2)
+    keep(tmp_path / "bench.json", [result])
+    [written] = json.loads((tmp_path / "bench.json").read_text())
+    assert written["detail"] == {"measured": 4, "limited by": "slots"}
+    screen = Console(width=200, record=True, file=StringIO())
+    screen.print(table([result]))
+    assert "limited by: slots" in screen.export_text()
 
 
 def test_new_results_replace_old_ones_of_the_same_name_only(tmp_path: Path) -> None:
@@ -77,3 +114,31 @@ async def test_the_ways_of_fanning_out_do_every_item(tmp_path: Path) -> None:
     results = await bench(Screen(), ["fanout_*_100"], 1, tmp_path / "bench.json", [FANOUT])
     assert [result.name for result in results] == ["fanout_gathered_100", "fanout_windowed_100", "fanout_chunked_100"]
     assert all(result.ours > 0 for result in results)
+
+
+async def test_a_worker_is_looked_at_when_it_polls_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start_contests, "IDLE_SECONDS", 0.0)
+    note = tmp_path / "pid"
+    code = f"""
+import os, pathlib, time
+pathlib.Path({str(note)!r}).write_text(str(os.getpid()))
+print("starting", flush=True)
+print('{{"event": "polling"}}', flush=True)
+time.sleep(600)
+"""
+    seen = await observe([sys.executable, "-c", code], {})
+    assert seen.start > 0
+    assert seen.cpu > 0
+    assert 0 < seen.alone <= seen.memory
+    assert not psutil.pid_exists(int(note.read_text()))
+
+
+async def test_a_worker_that_ends_instead_of_polling_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="ended before it polled"):
+        await observe([sys.executable, "-c", "print('no such setting')"], {})
+
+
+async def test_a_worker_that_does_not_poll_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start_contests, "START_SECONDS", 0.2)
+    with pytest.raises(RuntimeError, match=r"did not poll within 0\.2 s"):
+        await observe([sys.executable, "-c", "import time; time.sleep(600)"], {})

@@ -10,6 +10,7 @@ from waybill.load.measure import Window, drained, figures, slope
 from waybill.load.mix import KINDS
 from waybill.load.orders import Entry, Skew
 from waybill.load.scrape import Memory, Scrape, parse, spread
+from waybill.load.views import machine_warnings
 from waybill.load.watch import Mark, Sample, writes
 
 METRICS = """\
@@ -137,6 +138,12 @@ def test_a_busy_machine_is_the_limit_whatever_else_is() -> None:
     assert found.machine
     assert "95%" in found.words
     assert "1.5 cores" in found.words  # 1.9 were busy, and 0.4 of them were ours
+
+
+def test_parts_in_which_the_machine_was_the_limit_are_named() -> None:
+    [said] = machine_warnings({"before": window(busy=10, backlog=50, used=10), "fault": window(busy=19.5)})
+    assert said.startswith("fault: this machine: 98%")
+    assert "as much the machine as the pools" in said
 
 
 def test_full_slots_with_a_backlog_are_the_limit() -> None:

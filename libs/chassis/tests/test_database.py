@@ -1,6 +1,7 @@
 import asyncio
 import importlib
 import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -106,6 +107,43 @@ async def test_an_older_replica_starts_on_a_newer_schema(
 async def test_nobody_migrated_yet(database: Database, package: Package) -> None:
     with pytest.raises(SchemaBehind):
         await database.expect(package("CREATE TABLE a (x INT)"))
+
+
+async def test_a_start_that_finds_nothing_to_do_does_not_load_alembic(
+    url: str, database: Database, package: Package, tmp_path: Path
+) -> None:
+    migrations = package("CREATE TABLE a (x INT)", "CREATE TABLE b (x INT)")
+    await database.migrate(migrations)
+    code = f"""
+import asyncio, sys
+from chassis.database import Database
+async def start():
+    database = Database({url!r})
+    await database.migrate({migrations!r})
+    await database.expect({migrations!r})
+    await database.close()
+asyncio.run(start())
+print("alembic" in sys.modules)
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert said == b"False\n"
+
+
+async def test_revisions_that_cannot_be_read_are_left_to_alembic(
+    database: Database, package: Package, tmp_path: Path
+) -> None:
+    name = f"p_{uuid.uuid4().hex}"
+    migrations = package("CREATE TABLE a (x INT)", "CREATE TABLE b (x INT)", name=name)
+    file = tmp_path / name / "data" / "migrations" / "versions" / "0002.py"
+    await database.migrate(package("CREATE TABLE a (x INT)"))
+    file.write_text(file.read_text().replace("'0002'", "'000' + '2'"))
+    with pytest.raises(SchemaBehind):
+        await database.expect(migrations)
+    await database.migrate(migrations)
+    assert await tables(database) == {"a", "b", "alembic_version"}
 
 
 async def test_migrations_take_longer_than_a_statement_may(database: Database, package: Package) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,7 +20,7 @@ from temporalio.client import Client
 from temporalio.contrib.opentelemetry import create_tracer_provider
 from temporalio.testing import WorkflowEnvironment
 
-from chassis import tracing
+from chassis import spans, tracing
 from chassis.sampling import Worthwhile
 from chassis.settings import WrongSettings
 from chassis.testing.serving import serve_app
@@ -95,6 +97,11 @@ def test_nothing_is_traced_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert tracing.start("tiny") is None
+
+
+def test_a_process_that_is_not_traced_does_not_pay_for_it() -> None:
+    code = "import sys, chassis.serving; print([m for m in sys.modules if m.startswith('opentelemetry.sdk')])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 async def test_a_wrong_variable_ends_the_start_with_one_line(launch: Launch) -> None:
@@ -279,7 +286,7 @@ async def test_without_a_collector_a_service_works_and_ends(launch: Launch) -> N
 
 def test_a_span_that_ends_twice_is_sent_once() -> None:
     memory, tally = InMemorySpanExporter(), tracing.Tally()
-    processor = tracing.BoundedProcessor(memory, tally)
+    processor = spans.BoundedProcessor(memory, tally)
     provider = create_tracer_provider(sampler=Worthwhile(), shutdown_on_exit=False)
     span = provider.get_tracer("t").start_span("once")
     span.end()
@@ -297,7 +304,7 @@ def test_an_exporter_that_raises_loses_its_batch_and_says_so() -> None:
             raise OSError("no space left")
 
     tally = tracing.Tally()
-    processor = tracing.BoundedProcessor(Broken(), tally)
+    processor = spans.BoundedProcessor(Broken(), tally)
     span = create_tracer_provider(shutdown_on_exit=False).get_tracer("t").start_span("lost")
     processor.on_end(span._readable_span())  # type: ignore[attr-defined]
     processor.shutdown()

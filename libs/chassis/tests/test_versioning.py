@@ -1,6 +1,8 @@
+import importlib
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -23,7 +25,7 @@ from chassis.service import Service
 from chassis.settings import ServiceSettings, WrongSettings
 from chassis.testing.fixtures import FreshDatabase
 from chassis.testing.waiting import eventually
-from chassis.versioning import BUILD, DEPLOYMENT, Looking, deployment
+from chassis.versioning import BUILD, DEPLOYMENT, Looking, build, deployment
 
 from .conftest import PROGRAMS, address_of
 from .programs.tiny.lives import Long, Short
@@ -185,3 +187,29 @@ def test_without_the_variables_there_are_no_versions(monkeypatch: pytest.MonkeyP
     for name in (DEPLOYMENT, BUILD):
         monkeypatch.setenv(name, "")
     assert deployment() is None
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package that is imported, and its folder."""
+    folder = tmp_path / f"p_{uuid.uuid4().hex}"
+    (folder / "workflows").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "workflows" / "one.py").write_text("STEPS = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module(folder.name)
+    return folder
+
+
+def test_code_without_a_version_is_named_by_its_sources(program: Path) -> None:
+    before = build([program.name])
+    assert before == build([program.name])
+    (program / "workflows" / "one.py").write_text("STEPS = 2")
+    assert build([program.name]) != before
+
+
+def test_what_else_is_imported_does_not_change_its_name(program: Path) -> None:
+    before = build([program.name])
+    importlib.import_module(f"{program.name}.workflows.one")
+    assert build([program.name]) == before
+    assert build([program.name]) != build([])

@@ -7,9 +7,11 @@ import time
 from aiohttp import web
 
 from chassis.problems import Handler
-from chassis.sampling import PROBES
 
 logger = logging.getLogger("access")
+
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+"""Paths that machines ask for every few seconds."""
 
 CLIENT_GONE = 499
 """Status of a request whose client did not wait for the answer, as proxies write it."""

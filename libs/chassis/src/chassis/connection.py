@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
@@ -20,7 +20,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from chassis.apart import Detach
 from chassis.converter import DATA_CONVERTER
 from chassis.settings import WrongSettings
-from chassis.tracing import Tracing
+
+if TYPE_CHECKING:
+    from chassis.spans import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ class Connection:
         *,
         runtime: Runtime | None = None,
         health_seconds: float = 5,
-        tracing: Tracing | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         """Prepare to connect.
 

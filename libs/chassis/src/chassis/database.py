@@ -1,8 +1,10 @@
 """A service's own PostgreSQL database."""
 
+import ast
 import asyncio
 import logging
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData, make_url, text
@@ -115,7 +117,7 @@ class Database:
             sqlalchemy.exc.SQLAlchemyError: If the database does not answer.
         """
         async with self.engine.connect() as connection:
-            if await connection.run_sync(_is_behind, _scripts(package)):
+            if await connection.run_sync(_is_behind, package):
                 raise SchemaBehind("the schema is not up to date, and this process was told not to migrate it")
 
     async def close(self) -> None:
@@ -123,38 +125,78 @@ class Database:
         await self.engine.dispose()
 
 
-# Alembic is imported where it is used only: it costs memory and start time, and nobody needs it after the start.
+# Alembic is imported where it is used only: it costs memory and start time, and most starts find nothing to do.
 
 
-def _scripts(package: str) -> "Config":
-    from alembic.config import Config  # noqa: PLC0415
-
-    config = Config()
-    # The folder itself need not be a package.
-    module, *folders = package.split(".")
-    config.set_main_option("script_location", str(files(module).joinpath(*folders)).replace("%", "%%"))
-    return config
-
-
-def _is_behind(connection: "Connection", config: "Config") -> bool:
-    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+def _is_behind(connection: "Connection", package: str) -> bool:
+    applied = _applied(connection)
+    if applied == _heads(package):
+        return False
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-    scripts = ScriptDirectory.from_config(config)
-    applied = set(MigrationContext.configure(connection).get_current_heads())
+    scripts = ScriptDirectory.from_config(_scripts(package))
     if applied - {script.revision for script in scripts.walk_revisions()}:
         logger.warning("the schema is newer than this program: %s", ", ".join(sorted(applied)))
         return False
     return applied != set(scripts.get_heads())
 
 
+def _applied(connection: "Connection") -> set[str]:
+    """Revisions that the database is at, from the table in which alembic keeps them."""
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return set()
+    return set(connection.scalars(text("SELECT version_num FROM alembic_version")))
+
+
+def _heads(package: str) -> set[str] | None:
+    """The newest revisions that this program has, read rather than run; None where alembic itself has to look."""
+    revisions: set[str] = set()
+    before: set[str] = set()
+    for file in _folder(package).joinpath("versions").iterdir():
+        if not file.name.endswith(".py") or file.name == "__init__.py":
+            continue
+        said = _literals(file.read_text(encoding="utf-8"))
+        revision, down = said.get("revision"), said.get("down_revision", ...)
+        if not isinstance(revision, str) or not (down is None or isinstance(down, str)):
+            return None
+        revisions.add(revision)
+        before |= {down} if down else set()
+    return revisions - before
+
+
+def _literals(source: str) -> dict[str, object]:
+    """Names that a module gives a constant."""
+    return {
+        target.id: statement.value.value
+        for statement in ast.parse(source).body
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _folder(package: str) -> Traversable:
+    # The folder itself need not be a package.
+    module, *folders = package.split(".")
+    return files(module).joinpath(*folders)
+
+
+def _scripts(package: str) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_folder(package)).replace("%", "%%"))
+    return config
+
+
 def _upgrade(connection: "Connection", package: str) -> None:
+    if not _is_behind(connection, package):
+        return
     from alembic import command  # noqa: PLC0415
 
     config = _scripts(package)
-    if _is_behind(connection, config):
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def run_migrations(context: Any, target: MetaData) -> None:

@@ -7,8 +7,8 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult, 
 from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
-"""Paths that machines ask for every few seconds."""
+from chassis.access import PROBES
+
 QUERY = "HandleQuery:"
 CHECKOUT = "connect"
 """Span of SQLAlchemy's instrumentation for each connection that is taken from the pool: as many as transactions."""

@@ -87,7 +87,12 @@ class Service:
             workflows.append(Gate)
             activities.append(versioning.Looking(self._can_work).look)
         options: dict[str, Any] = {
-            "deployment_config": deployment,
+            # One of them names the code: a version where somebody manages versions, else what it is made of.
+            **(
+                {"deployment_config": deployment}
+                if deployment
+                else {"build_id": versioning.build(packages(self.workflows))}
+            ),
             "max_concurrent_activities": self.settings.activity_slots,
             "max_concurrent_workflow_tasks": self.settings.workflow_slots,
             "max_cached_workflows": self.settings.cached_workflows,
@@ -137,7 +142,11 @@ def runner(workflows: Sequence[type]) -> SandboxedWorkflowRunner:
     Args:
         workflows: Classes of one service.
     """
-    packages = {workflow.__module__.partition(".")[0] for workflow in workflows}
-    contracts = [f"{package}.{name}" for package in sorted(packages) for name in ("contract", "contracts")]
+    contracts = [f"{package}.{name}" for package in sorted(packages(workflows)) for name in ("contract", "contracts")]
     shared = SandboxRestrictions.default.with_passthrough_modules(__package__, *contracts)
     return SandboxedWorkflowRunner(restrictions=shared)
+
+
+def packages(workflows: Sequence[type]) -> set[str]:
+    """Where workflows come from: the service's own package."""
+    return {workflow.__module__.partition(".")[0] for workflow in workflows}

@@ -2,10 +2,12 @@
 
 import json
 import statistics
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from rich.table import Table
 
@@ -13,6 +15,8 @@ MIN_PAIRS = 5
 """Fewer say nothing on a machine that does other things too."""
 
 Figure = Callable[[], Awaitable[float]]
+Detail = Mapping[str, float | str]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Contest:
         ours: Measures ours once.
         baseline: Measures the other once.
         note: What is measured, and what is wanted, in one line.
+        detail: Asked when all is measured: what is behind the figures.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Contest:
     ours: Figure
     baseline: Figure
     note: str = ""
+    detail: Callable[[], Detail] = dict
 
 
 Setting = Callable[[], AbstractAsyncContextManager[Sequence[Contest]]]
@@ -63,6 +69,7 @@ class Result:
         ratio: Median of the pairs' ratios, ours divided by baseline.
         pairs: How many times each was measured.
         note: See ``Contest``.
+        detail: See ``Contest``.
     """
 
     name: str
@@ -72,6 +79,32 @@ class Result:
     ratio: float
     pairs: int
     note: str = ""
+    detail: Detail = field(default_factory=dict)
+
+
+class Shared(Generic[T]):
+    """What several figures look at: the n-th look of each is at the same measurement."""
+
+    def __init__(self, measure: Callable[[], Awaitable[T]]) -> None:
+        """Take what measures once."""
+        self._measure = measure
+        self._measured: list[T] = []
+
+    def figure(self, of: Callable[[T], float]) -> Figure:
+        """A figure of each measurement in turn."""
+        numbers = count()
+
+        async def look() -> float:
+            number = next(numbers)
+            if number == len(self._measured):
+                self._measured.append(await self._measure())
+            return of(self._measured[number])
+
+        return look
+
+    def middle(self, of: Callable[[T], float]) -> float:
+        """The median of all that was measured."""
+        return middle([of(each) for each in self._measured])
 
 
 async def compete(contest: Contest, pairs: int, tell: Callable[[str], None] = lambda _: None) -> Result:
@@ -97,11 +130,18 @@ async def compete(contest: Contest, pairs: int, tell: Callable[[str], None] = la
         tell(f"  {contest.name} {number + 1}/{pairs}: {ours[-1]:.4g} against {theirs[-1]:.4g} {contest.unit}")
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
     return Result(
-        contest.name, contest.unit, _middle(ours), _middle(theirs), _middle(ratios), pairs=pairs, note=contest.note
+        contest.name,
+        contest.unit,
+        middle(ours),
+        middle(theirs),
+        middle(ratios),
+        pairs=pairs,
+        note=contest.note,
+        detail=dict(contest.detail()),
     )
 
 
-def _middle(figures: Sequence[float]) -> float:
+def middle(figures: Sequence[float]) -> float:
     """The median, to four digits: more would be noise."""
     return float(f"{statistics.median(figures):.4g}")
 
@@ -113,7 +153,11 @@ def table(results: Iterable[Result]) -> Table:
         shown.add_column(name, justify="right" if name in {"ours", "baseline", "ratio", "pairs"} else "left")
     for result in results:
         figures = (f"{figure:.4g}" for figure in (result.ours, result.baseline, result.ratio))
-        shown.add_row(result.name, *figures, result.unit, str(result.pairs), result.note)
+        told = [
+            f"{name}: {value if isinstance(value, str) else format(value, '.4g')}"
+            for name, value in result.detail.items()
+        ]
+        shown.add_row(result.name, *figures, result.unit, str(result.pairs), "\n".join([result.note, *told]))
     return shown
 
 
@@ -121,7 +165,7 @@ def keep(path: Path, results: Sequence[Result]) -> None:
     """Write the results for a machine; those of other benchmarks that are there stay.
 
     Args:
-        path: Of the file, ``[{"name", "unit", "ours", "baseline", "ratio", "pairs"}, …]``.
+        path: Of the file, ``[{"name", "unit", "ours", "baseline", "ratio", "pairs", …}, …]``.
         results: New ones.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

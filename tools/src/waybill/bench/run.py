@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from waybill.bench import fanout_contests, import_contests, interactive_contests, telemetry_contests, twin_contests
+from waybill.bench import (
+    fanout_contests,
+    import_contests,
+    interactive_contests,
+    scale_contests,
+    start_contests,
+    telemetry_contests,
+    twin_contests,
+)
 from waybill.bench.harness import MIN_PAIRS, Group, Result, compete, keep, table
 from waybill.demo.screen import Screen
 
@@ -14,6 +22,8 @@ GROUPS: tuple[Group, ...] = (
     interactive_contests.GROUP,
     fanout_contests.GROUP,
     telemetry_contests.GROUP,
+    start_contests.GROUP,
+    scale_contests.GROUP,
     twin_contests.GROUP,
 )
 

@@ -58,7 +58,7 @@ Provider = Annotated[float, typer.Option(min=0, max=60, help="Seconds that a pro
 def load(
     context: typer.Context,
     *,
-    rate: Rate = 3.0,
+    rate: Rate = 2.0,
     seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long orders are placed.")] = 60.0,
     arrivals: Annotated[Spacing, typer.Option(help="How orders lie between each other.")] = Spacing.POISSON,
     ramp_to: Annotated[float | None, typer.Option(min=0, max=10_000, help="Rate at the end, reached evenly.")] = None,
@@ -116,11 +116,12 @@ def scale(
     only: Annotated[Part | None, typer.Option(help="One of the two parts.")] = None,
     service: Annotated[Service, typer.Option(help="With whole orders: whose pool is varied.")] = Service.SHIPPING,
     replicas: Replicas = "1,2,4,8",
-    slots: Slots = 10,
+    slots: Annotated[int, typer.Option(min=1, max=1000, help="The pool alone: activities at once, a replica.")] = 10,
+    order_slots: Annotated[int, typer.Option(min=1, max=1000, help="Whole orders: the same.")] = 5,
     provider_seconds: Provider = 1.0,
     pool_seconds: Annotated[float, typer.Option(min=3, max=3600, help="The pool alone: how long is measured.")] = 40.0,
     settle_seconds: Annotated[float, typer.Option(min=0, max=600, help="The pool alone: before that.")] = 8.0,
-    rate: Rate = 4.0,
+    rate: Rate = 2.0,
     seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Whole orders: how long at each point.")] = 60.0,
     mix: loading.Kinds = USUAL_MIX,
     failures: loading.Failures = 0.0,
@@ -135,7 +136,7 @@ def scale(
     numbers = parse_replicas(replicas)
     shared = Common(mixed(mix, failures), Bounds(in_flight=most_in_flight))
     alone = Pool(numbers, slots, provider_seconds, settle_seconds, pool_seconds)
-    orders = Whole(service.value, numbers, slots, provider_seconds, Arrivals(rate, seconds))
+    orders = Whole(service.value, numbers, order_slots, provider_seconds, Arrivals(rate, seconds))
     parts: list[tuple[Part, Experiment, dict[str, object]]] = [
         (Part.POOL, lambda session: pool(session, alone), {"pool": alone}),
         (Part.ORDERS, lambda session: whole(session, shared, orders), {"orders": orders, "common": shared}),
@@ -154,12 +155,12 @@ def scale(
 def step(
     *,
     service: Annotated[Service, typer.Option(help="Whose pool.")] = Service.SHIPPING,
-    rate: Rate = 2.0,
+    rate: Rate = 1.0,
     replicas: Annotated[str, typer.Option(help="Before the step and after it, as N,N.")] = "1,3",
     outside: Annotated[
         bool, typer.Option("--outside", help="Scale nothing: somebody else does, an autoscaler.")
     ] = False,
-    slots: Slots = 10,
+    slots: Slots = 5,
     provider_seconds: Provider = 1.0,
     before_seconds: Seconds = 30.0,
     react_seconds: Annotated[float, typer.Option(min=0, max=86_400, help="From the step to new replicas.")] = 15.0,
@@ -206,8 +207,8 @@ def isolate(
     *,
     service: Annotated[Service, typer.Option(help="Whose pool: payments or shipping.")] = Service.SHIPPING,
     how: Annotated[How, typer.Option(help="Take its replicas away, or slow its provider.")] = How.STARVE,
-    rate: Rate = 3.0,
-    slots: Slots = 10,
+    rate: Rate = 2.0,
+    slots: Slots = 5,
     provider_seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How slow.")] = 2.5,
     before_seconds: Seconds = 40.0,
     fault_seconds: Seconds = 40.0,
@@ -246,8 +247,8 @@ def short(
     shared = Common(warm_up=10, histories=5)
     load_of = Arrivals(rate=2.0, seconds=20.0)
     alone = Pool(replicas=(1, 2, 4), settle_seconds=3.0, seconds=10.0)
-    orders = Whole(replicas=(1, 2), arrivals=Arrivals(rate=3.0, seconds=12.0))
-    up = Step(rate=1.5, before_seconds=6.0, react_seconds=6.0, after_seconds=12.0, down_seconds=6.0, replicas=(1, 2))
+    orders = Whole(replicas=(1, 2), arrivals=Arrivals(rate=2.0, seconds=12.0))
+    up = Step(rate=1.0, before_seconds=6.0, react_seconds=6.0, after_seconds=12.0, down_seconds=6.0, replicas=(1, 2))
     apart = Isolate(rate=2.0, before_seconds=10.0, fault_seconds=10.0, after_seconds=12.0)
     carry_out(
         Where(directory=directory, name=name, to=to),

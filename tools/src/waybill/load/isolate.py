@@ -9,6 +9,7 @@ from typing import Any
 from waybill.load import views
 from waybill.load.arrivals import Plan, Spacing, constant
 from waybill.load.latency import Latencies
+from waybill.load.limits import limit
 from waybill.load.measure import Window, drained, figures
 from waybill.load.mix import Mix
 from waybill.load.options import Common, Isolate
@@ -130,6 +131,7 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
         "parts": {part: figures(window) for part, window in windows.items()},
         "needless_latency_seconds": {part: _latencies(found).summary() for part, found in needless.items()},
         "needing_latency_seconds": {part: _latencies(found).summary() for part, found in needing.items()},
+        "limited_by": {part: limit(window).resource for part, window in windows.items()},
         "open_loop": phase.pace.open,
     }
     text = [
@@ -176,7 +178,7 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
             _queues(windows),
         ],
         results=results,
-        warnings=[*said, *views.pace_warnings([phase])],
+        warnings=[*said, *views.pace_warnings([phase]), *views.machine_warnings(windows)],
     )
 
 

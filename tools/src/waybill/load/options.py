@@ -1,4 +1,8 @@
-"""What an experiment can be told. A short version of each is for a first look, within minutes on two cores."""
+"""What an experiment can be told. A short version of each is for a first look, within minutes on two cores.
+
+With the defaults a pool is short of slots before two cores are short of time: an order takes about half a second of
+them, and four slot-seconds of shipping where its carriers take a second.
+"""
 
 from dataclasses import asdict, dataclass, field
 
@@ -24,7 +28,7 @@ class Arrivals:
         seed: Of what is random.
     """
 
-    rate: float = 3.0
+    rate: float = 2.0
     seconds: float = 60.0
     ramp_to: float | None = None
     spacing: Spacing = Spacing.POISSON
@@ -93,9 +97,9 @@ class Whole:
 
     service: str = "shipping"
     replicas: tuple[int, ...] = (1, 2, 4)
-    slots: int = 10
+    slots: int = 5
     provider_seconds: float = 1.0
-    arrivals: Arrivals = Arrivals(rate=4.0, seconds=60.0)
+    arrivals: Arrivals = Arrivals(rate=2.0, seconds=60.0)
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,9 @@ class Step:
     """
 
     service: str = "shipping"
-    slots: int = 10
+    slots: int = 5
     provider_seconds: float = 1.0
-    rate: float = 2.0
+    rate: float = 1.0
     before_seconds: float = 30.0
     react_seconds: float = 15.0
     after_seconds: float = 45.0
@@ -145,9 +149,9 @@ class Isolate:
 
     service: str = "shipping"
     how: str = "starve"
-    slots: int = 10
+    slots: int = 5
     provider_seconds: float = 2.5
-    rate: float = 3.0
+    rate: float = 2.0
     before_seconds: float = 40.0
     fault_seconds: float = 40.0
     after_seconds: float = 40.0

@@ -6,10 +6,12 @@ not how long somebody waits.
 
 import asyncio
 import math
+import uuid
 from dataclasses import dataclass, field
 
 from temporalio.client import Client, WorkflowFailureError
 
+from waybill.load import views
 from waybill.load.limits import limit
 from waybill.load.measure import figures, slope
 from waybill.load.options import CARRIERS, Pool
@@ -62,25 +64,40 @@ async def pool(session: Session, options: Pool) -> Section:
     Raises:
         LoadError: If Temporal's address is not known.
     """
-    if session.client is None:
-        raise LoadError("the pool alone is loaded through Temporal, whose address is not known (--address HOST:PORT)")
     points: list[Point] = []
     async with arranged(session, SERVICE, options.slots, options.provider_seconds) as said:
         for replicas in options.replicas:
             if session.stop.is_set():
                 break
-            session.tell(f"Pool alone: {SERVICE} with {_replicas(replicas)}.")
-            await session.target.scale(SERVICE, replicas)
-            point = await _measure(session, session.client, options, replicas)
+            session.tell(f"Pool alone: {SERVICE} with {views.replicas(replicas)}.")
+            point = await saturate(session, options, replicas)
             if point is not None:
                 points.append(point)
+            elif not session.stop.is_set():
+                said.append(f"{views.replicas(replicas)}: too little ended in {options.seconds:g} s to be measured.")
     return _section(session, options, points, said)
 
 
-async def _measure(session: Session, client: Client, options: Pool, replicas: int) -> Point | None:
+async def saturate(session: Session, options: Pool, replicas: int) -> Point | None:
+    """Give a number of replicas more than they can do, and measure what they do.
+
+    Args:
+        session: Whose target is scaled.
+        options: How long, and how much for each slot.
+        replicas: How many.
+
+    Returns:
+        What they did; None if too little ended, or somebody stopped it.
+
+    Raises:
+        LoadError: If Temporal's address is not known.
+    """
+    if (client := session.client) is None:
+        raise LoadError("the pool alone is loaded through Temporal, whose address is not known (--address HOST:PORT)")
+    await session.target.scale(SERVICE, replicas)
     done, enough = Saturation(), asyncio.Event()
     at_once = math.ceil(replicas * options.slots * options.per_slot / len(CARRIERS))
-    run = f"{session.run}-pool-{replicas}"
+    run = f"{session.run}-pool-{replicas}-{uuid.uuid4().hex[:8]}"
     loops = [asyncio.create_task(_again(session, client, done, enough, f"{run}-{place}")) for place in range(at_once)]
     try:
         await session.pause(options.settle_seconds)
@@ -112,10 +129,6 @@ async def _again(session: Session, client: Client, done: Saturation, enough: asy
             done.ends.append(session.clock.now())
 
 
-def _replicas(number_of: int) -> str:
-    return f"{number_of} replica{'' if number_of == 1 else 's'}"
-
-
 def _request(order_id: str) -> dict[str, object]:
     """A ``PlanRequest`` of shipping's contract, as it is on the wire."""
     return {
@@ -144,7 +157,7 @@ def _section(session: Session, options: Pool, points: list[Point], said: list[st
         cores = window.cores()
         if limited.machine:
             warnings.append(
-                f"{_replicas(point.replicas)}: {limited.words}. The point says how much the machine can do."
+                f"{views.replicas(point.replicas)}: {limited.words}. The point says how much the machine can do."
             )
         rows.append(
             (

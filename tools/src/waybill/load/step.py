@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from waybill.load import anatomy, views
 from waybill.load.arrivals import Leg, Plan, Spacing
+from waybill.load.limits import limit
 from waybill.load.measure import drained, figures
 from waybill.load.options import Common, Step
 from waybill.load.outside import arranged
@@ -15,6 +17,8 @@ from waybill.load.watch import Mark
 
 DOWN = 2.0
 """Tasks that wait, up to which a backlog counts as drained."""
+DOUBLED, HALVED = "load doubled", "load halved"
+PARTS = ("before", "at twice the load", "after")
 LOOKED_AT = 40
 """Orders under way during the drain whose histories are read, at most."""
 
@@ -25,7 +29,7 @@ class Happened:
 
     Attributes:
         marks: Of the director.
-        under_way: Orders that had not ended when the drain began.
+        under_way: Orders that had not ended when the load was halved, and with it the drain began.
     """
 
     marks: dict[str, Mark] = field(default_factory=dict)
@@ -68,7 +72,7 @@ async def _direct(session: Session, options: Step, happened: Happened) -> None:
 
     few, many = options.replicas
     await session.pause(options.before_seconds)
-    await mark("load doubled")
+    await mark(DOUBLED)
     await session.pause(options.react_seconds)
     if not options.outside and not session.stop.is_set():
         await mark(f"scaling to {many}")
@@ -76,12 +80,12 @@ async def _direct(session: Session, options: Step, happened: Happened) -> None:
         await mark(f"{many} replicas ready")
     end = session.begins["step"] + options.before_seconds + options.react_seconds + options.after_seconds
     await session.pause(max(end - session.clock.now(), 0.0))
-    await mark("load halved")
+    await mark(HALVED)
+    happened.under_way = [each.order_id for each in session.ledger.lost()]
     if not options.outside and not session.stop.is_set():
-        happened.under_way = [each.order_id for each in session.ledger.lost()]
         await mark(f"draining to {few}")
         await session.target.scale(options.service, few)
-        await mark(f"{few} replica{'' if few == 1 else 's'} left")
+        await mark(f"{views.replicas(few)} left")
 
 
 async def _section(
@@ -95,18 +99,21 @@ async def _section(
     names = list(happened.marks)
     marks = happened.marks
     whole = session.window(phase.begin, last)
+    bounds = [phase.begin, *(marks[name] for name in (DOUBLED, HALVED) if name in marks), last]
+    parts = dict(zip(PARTS, (session.window(*pair) for pair in pairwise(bounds)), strict=False))
     failed = sum(whole.grown(name) for name in last.values if name.startswith("activities_failed/"))
     results: dict[str, object] = {
         **figures(whole),
         "marks_seconds": {name: mark.at - began for name, mark in marks.items()},
         "backlog_max": max((value for _, value in line), default=None),
         "activity_attempts_failed": failed,
+        "limited_by": {part: limit(window).resource for part, window in parts.items()},
         "open_loop": phase.pace.open,
     }
     rows = [("backlog at most, tasks", number(max((value for _, value in line), default=0.0)))]
     ready = next((name for name in names if name.endswith("ready")), None)
-    halved = marks.get("load halved")
-    for name in ("load doubled", ready):
+    halved = marks.get(HALVED)
+    for name in (DOUBLED, ready):
         if name is None or name not in marks:
             continue
         until = halved.at if halved is not None else last.at
@@ -126,7 +133,7 @@ async def _section(
             "activities_lost": lost,
         }
         rows += [
-            ("orders under way when the drain began", str(len(happened.under_way))),
+            ("orders under way when the load was halved", str(len(happened.under_way))),
             ("of these, histories read", str(len(looked))),
             ("highest attempt at any of their activities (1: none was repeated)", str(highest)),
             ("their activities that were repeated", str(len(repeated))),
@@ -134,16 +141,19 @@ async def _section(
             ("their activities that timed out or failed", str(lost)),
         ]
     rows.append(("attempts at activities that failed, whole run, all pools", number(failed)))
-    who = "an outside autoscaler" if options.outside else f"{options.react_seconds:g} s later replicas are added"
-    text = [
-        f"{number(options.rate)} orders a second, then {number(2 * options.rate)}; {who}"
-        + ("" if options.outside else f" ({options.replicas[0]} to {options.replicas[1]} of {options.service})")
-        + f"; {options.after_seconds:g} s later the load is as before, and the surplus replicas are drained.",
-    ]
+    text = f"{number(options.rate)} orders a second, then {number(2 * options.rate)}; "
+    if options.outside:
+        middle = options.react_seconds + options.after_seconds
+        text += f"{middle:g} s later the load is as before. An outside autoscaler adds replicas and takes them away."
+    else:
+        text += (
+            f"{options.react_seconds:g} s later replicas are added ({options.replicas[0]} to {options.replicas[1]} of "
+            f"{options.service}); {options.after_seconds:g} s later the load is as before, and the surplus is drained."
+        )
     entries = [each for each in session.ledger.entries if each.phase == phase.name]
     return Section(
         "A step up, and down",
-        text,
+        [text],
         [
             *views.backlogs(samples, began, moments),
             views.percentiles(entries, began, moments),
@@ -152,5 +162,5 @@ async def _section(
         ],
         tables=[Table("The step", ("what", "value"), rows), views.per_queue(whole)],
         results=results,
-        warnings=[*said, *views.pace_warnings([phase])],
+        warnings=[*said, *views.pace_warnings([phase]), *views.machine_warnings(parts)],
     )

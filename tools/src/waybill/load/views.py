@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from waybill.load.latency import Latencies, over_time
+from waybill.load.limits import limit
 from waybill.load.machine import GENERATOR
 from waybill.load.measure import Window, figures
 from waybill.load.orders import Entry
@@ -249,6 +250,21 @@ def pace_warnings(phases: Iterable[Phase]) -> list[str]:
         if pace.cut:
             said.append(f"{phase.name}: ended early: {pace.cut}.")
     return said
+
+
+def replicas(number_of: int) -> str:
+    """So many, in words."""
+    return f"{number_of} replica{'' if number_of == 1 else 's'}"
+
+
+def machine_warnings(windows: Mapping[str, Window]) -> list[str]:
+    """What must be said of stretches of time in which the machine itself was the limit."""
+    limits = {name: limit(window) for name, window in windows.items()}
+    return [
+        f"{name}: {found.words}. What was measured then is as much the machine as the pools."
+        for name, found in limits.items()
+        if found.machine
+    ]
 
 
 def moment(phase: Phase, began: float) -> Moment:

@@ -48,7 +48,7 @@ async def whole(session: Session, common: Common, options: Whole) -> Section:
         for replicas in options.replicas:
             if session.stop.is_set():
                 break
-            session.tell(f"Whole orders: {options.service} with {replicas} replica{'' if replicas == 1 else 's'}.")
+            session.tell(f"Whole orders: {options.service} with {views.replicas(replicas)}.")
             await session.target.scale(options.service, replicas)
             name = f"{options.service} x {replicas}"
             phase = await session.drive(name, options.arrivals.plan(), common.mix, common.bounds)
@@ -64,7 +64,7 @@ def _section(session: Session, options: Whole, points: list[Point], said: list[s
     phases = [each.phase for each in points]
     warnings = [*said, *views.pace_warnings(phases)]
     warnings += [
-        f"{each.replicas} replicas: {each.limited.words}. The point says how much the machine can do."
+        f"{views.replicas(each.replicas)}: {each.limited.words}. The point says how much the machine can do."
         for each in points
         if each.limited.machine
     ]
@@ -100,10 +100,10 @@ def _section(session: Session, options: Whole, points: list[Point], said: list[s
         TITLE,
         [text],
         charts if points else [],
-        [bars for each in points for bars in views.where_time_goes(each.window, f"{each.replicas} replicas")[:1]],
+        [bars for each in points for bars in views.where_time_goes(each.window, views.replicas(each.replicas))[:1]],
         [
             Table("Whole orders against replicas", COLUMNS, [_row(options, each) for each in points]),
-            *(views.titled(views.per_process(each.window), f"{each.replicas} replicas") for each in points),
+            *(views.titled(views.per_process(each.window), views.replicas(each.replicas)) for each in points),
         ],
         {"service": options.service, "points": [_result(each) for each in points]},
         warnings,
