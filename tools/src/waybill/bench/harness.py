@@ -1,5 +1,6 @@
 """Measures two things in turns and says how they compare."""
 
+import csv
 import json
 import statistics
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -74,13 +75,24 @@ class Result:
     note: str = ""
 
 
-async def compete(contest: Contest, pairs: int, tell: Callable[[str], None] = lambda _: None) -> Result:
+PairNoted = Callable[[Contest, int, float, float], None]
+"""Told of each pair: of which contest, the how-manieth from 1 on, ours and the other figure."""
+
+
+def nowhere(_contest: Contest, _number: int, _ours: float, _baseline: float) -> None:
+    """Note no pair."""
+
+
+async def compete(
+    contest: Contest, pairs: int, tell: Callable[[str], None] = lambda _: None, note: PairNoted = nowhere
+) -> Result:
     """Measure both in turns; who is first changes from pair to pair.
 
     Args:
         contest: What to compare.
         pairs: How often.
-        tell: Told of each pair.
+        tell: Told of each pair, in one line.
+        note: Told of each pair, in figures.
 
     Raises:
         ValueError: If a figure is not positive, so that there is no ratio.
@@ -95,6 +107,7 @@ async def compete(contest: Contest, pairs: int, tell: Callable[[str], None] = la
                 raise ValueError(f"{contest.name}: a figure of {figure} {contest.unit} is none")
             figures.append(figure)
         tell(f"  {contest.name} {number + 1}/{pairs}: {ours[-1]:.4g} against {theirs[-1]:.4g} {contest.unit}")
+        note(contest, number + 1, ours[-1], theirs[-1])
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
     return Result(
         contest.name, contest.unit, _middle(ours), _middle(theirs), _middle(ratios), pairs=pairs, note=contest.note
@@ -104,6 +117,28 @@ async def compete(contest: Contest, pairs: int, tell: Callable[[str], None] = la
 def _middle(figures: Sequence[float]) -> float:
     """The median, to four digits: more would be noise."""
     return float(f"{statistics.median(figures):.4g}")
+
+
+class PairsFile:
+    """Every pair's figures as CSV. A row is there as soon as it is measured: a run that is cut short leaves the rest."""
+
+    COLUMNS = ("name", "unit", "pair", "ours", "baseline")
+
+    def __init__(self, path: Path) -> None:
+        """Begin the file anew.
+
+        Args:
+            path: Of the file.
+        """
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(",".join(self.COLUMNS) + "\n")
+
+    def note(self, contest: Contest, number: int, ours: float, baseline: float) -> None:
+        """Add a pair."""
+        with self._path.open("a", newline="") as file:
+            row = (contest.name, contest.unit, number, f"{ours:.6g}", f"{baseline:.6g}")
+            csv.writer(file, lineterminator="\n").writerow(row)
 
 
 def table(results: Iterable[Result]) -> Table:

@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from waybill.bench import fanout_contests, import_contests, interactive_contests, telemetry_contests, twin_contests
-from waybill.bench.harness import MIN_PAIRS, Group, Result, compete, keep, table
+from waybill.bench.harness import MIN_PAIRS, Group, PairsFile, Result, compete, keep, nowhere, table
 from waybill.demo.screen import Screen
 
 DEFAULT_REPORT = Path("build/bench.json")
@@ -45,6 +45,7 @@ async def bench(
     pairs: int = MIN_PAIRS,
     report: Path = DEFAULT_REPORT,
     groups: Sequence[Group] = GROUPS,
+    csv: Path | None = None,
 ) -> list[Result]:
     """Run benchmarks and write their results.
 
@@ -54,11 +55,13 @@ async def bench(
         pairs: How often each side is measured.
         report: Where the results are written.
         groups: Of all there are.
+        csv: Where every pair's figures are written too.
 
     Raises:
         BenchError: If there is no such benchmark.
     """
     names = set(chosen(only, groups))
+    note = nowhere if csv is None else PairsFile(csv).note
     results: list[Result] = []
     for group in groups:
         wanted = [name for name in group.names if name in names]
@@ -68,7 +71,7 @@ async def bench(
         async with group.setting() as contests:
             for contest in contests:
                 if contest.name in names:
-                    results.append(await compete(contest, pairs, screen.say))
+                    results.append(await compete(contest, pairs, screen.say, note))
                     keep(report, results)
     screen.print(table(results))
     screen.say(f"Report: {report}")
