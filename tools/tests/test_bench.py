@@ -71,7 +71,7 @@ async def test_every_pair_is_a_row_with_both_figures(tmp_path: Path) -> None:
         yield [contest]
 
     pairs = tmp_path / "pairs" / "figures.csv"
-    await bench(Screen(), [], 2, tmp_path / "bench.json", [Group(("c",), setting)], pairs)
+    await bench(Screen(), [], 2, tmp_path / "bench.json", [Group(("c",), setting)], csv=pairs)
     assert pairs.read_text().splitlines() == [
         "name,unit,pair,ours,baseline",
         "c,CPU s/order,1,0.25,0.5",

@@ -120,7 +120,7 @@ def _middle(figures: Sequence[float]) -> float:
 
 
 class PairsFile:
-    """Every pair's figures as CSV. A row is there as soon as it is measured: a run that is cut short leaves the rest."""
+    """Every pair's figures as CSV. A row is there as soon as it is measured: a run that is cut short leaves them."""
 
     COLUMNS = ("name", "unit", "pair", "ours", "baseline")
 

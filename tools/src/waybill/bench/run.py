@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from waybill.bench import fanout_contests, import_contests, interactive_contests, telemetry_contests, twin_contests
+from waybill.bench import (
+    fanout_contests,
+    import_contests,
+    interactive_contests,
+    telemetry_contests,
+    tuning_contests,
+    twin_contests,
+)
 from waybill.bench.harness import MIN_PAIRS, Group, PairsFile, Result, compete, keep, nowhere, table
 from waybill.demo.screen import Screen
 
@@ -15,6 +22,7 @@ GROUPS: tuple[Group, ...] = (
     fanout_contests.GROUP,
     telemetry_contests.GROUP,
     twin_contests.GROUP,
+    *tuning_contests.GROUPS,
 )
 
 
@@ -45,6 +53,7 @@ async def bench(
     pairs: int = MIN_PAIRS,
     report: Path = DEFAULT_REPORT,
     groups: Sequence[Group] = GROUPS,
+    *,
     csv: Path | None = None,
 ) -> list[Result]:
     """Run benchmarks and write their results.

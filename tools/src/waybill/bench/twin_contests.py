@@ -1,6 +1,7 @@
 """What an order of Waybill costs beside its bare twin, on one Temporal server."""
 
 import asyncio
+import statistics
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -73,15 +74,19 @@ Place = Callable[[], Awaitable[None]]
 class Side:
     """A way to place orders, and the processes that it takes."""
 
-    def __init__(self, place: Place, pids: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self, place: Place, pids: Callable[[], Mapping[str, int]], settle_seconds: float = SETTLE_SECONDS
+    ) -> None:
         """Take what runs already.
 
         Args:
             place: Places one order and waits for its end.
             pids: Of the processes, by name. Those that they start count as theirs.
+            settle_seconds: After the last order of a run.
         """
         self._place = place
         self._pids = pids
+        self._settle_seconds = settle_seconds
 
     async def run(self, orders: int = ORDERS) -> Run:
         """Place orders, some at a time, and measure."""
@@ -96,10 +101,19 @@ class Side:
 
         await asyncio.gather(*(one() for _ in range(orders)))
         took = time.perf_counter() - began
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(self._settle_seconds)
         after = self._cpu()
         cpu = {name: (after[name] - before[name]) / orders for name in after}
         return Run(cpu, orders / took, sorted(seconds)[orders // 2])
+
+    async def alone(self, orders: int) -> float:
+        """Median seconds of an order that has the machine to itself."""
+        seconds = list[float]()
+        for _ in range(orders):
+            start = time.perf_counter()
+            await self._place()
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds)
 
     def _cpu(self) -> dict[str, float]:
         return {name: _cpu_of(pid) for name, pid in self._pids().items()}
@@ -212,7 +226,7 @@ class Match:
         return {**self._workers, "temporal": self._stack.pids["temporal"]}
 
     async def _order(self) -> None:
-        await _fulfilled(self._shop, self._client)
+        await fulfilled(self._shop, self._client)
 
     async def _over_children(self) -> None:
         await twin.place(self._client, self._queues)
@@ -221,7 +235,7 @@ class Match:
         await twin.place(self._client, self._queues, twin.Alone)
 
     async def _events(self) -> float:
-        return await _count_events(self._client, _workflow_ids(await _fulfilled(self._shop, self._client)))
+        return await _count_events(self._client, _workflow_ids(await fulfilled(self._shop, self._client)))
 
     async def _events_of_the_twin(self) -> float:
         return await _count_events(self._client, twin.workflow_ids(await twin.place(self._client, self._queues)))
@@ -234,7 +248,7 @@ def _cpu(side: Side, orders: int = ORDERS) -> Figure:
     return measure
 
 
-async def _fulfilled(shop: Shop, client: Client) -> str:
+async def fulfilled(shop: Shop, client: Client) -> str:
     """Place one order, and wait for its workflow's end.
 
     Raises:
