@@ -2,7 +2,7 @@ import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from subprocess import run
 
@@ -172,41 +172,46 @@ async def _starts_before_a_result(client: Client, order_id: str) -> int:
 
 
 class Theatre:
-    """Opens sides that place nothing, and notes which were open together."""
+    """Opens sides that place nothing, and notes which were open when."""
 
     def __init__(self) -> None:
         self.open: list[Alternative] = []
         self.opened: list[Alternative] = []
-        self.orders = 0
+        self.placed: list[str] = []
 
     @asynccontextmanager
-    async def opening(self, alternative: Alternative) -> AsyncIterator[Side]:
-        self.open.append(alternative)
-        self.opened.append(alternative)
-        assert len(self.open) <= 2
+    async def opening(self, other: Alternative) -> AsyncIterator[tuple[Side, Side]]:
+        self.open.append(other)
+        self.opened.append(other)
+        yield self.side(other, "ours"), self.side(other, other.choice)
+        self.open.remove(other)
 
+    def side(self, other: Alternative, name: str) -> Side:
         async def place() -> None:
-            assert alternative in self.open
-            self.orders += 1
+            assert self.open == [other]
+            self.placed.append(name)
 
         # Names that every figure asks for; the process is ours, which has used some time already.
-        pids = {name: os.getpid() for name in ("temporal", "postgres")}
-        yield Side(place, lambda: pids, settle_seconds=0)
-        self.open.remove(alternative)
+        return Side(place, lambda: {"temporal": os.getpid(), "postgres": os.getpid()}, settle_seconds=0)
 
 
-async def test_sides_are_opened_when_they_are_needed_and_figures_of_a_choice_share_their_runs() -> None:
+async def test_each_choice_has_a_pair_of_its_own_and_its_figures_share_their_runs() -> None:
     theatre, one, other = Theatre(), Alternative(choice="one"), Alternative(choice="other")
-    cast = Cast(theatre.opening)
     choices = [Choice("one", "", one, ("rate", "latency")), Choice("other", "", other, ("rate",))]
-    results: list[Result] = [await compete(contest, 2) for contest in contests(cast, choices)]
-    assert [result.name for result in results] == ["tuning_one_rate", "tuning_one_latency", "tuning_other_rate"]
-    assert theatre.opened == [SHIPPED, one, other]
-    assert theatre.open == [SHIPPED, other]
-    runs = 4 + 0 + 4
-    assert theatre.orders == runs * (ORDERS_A_RUN + ALONE)
-    await cast.close()
+    async with aclosing(Cast(theatre.opening)) as cast:
+        found = contests(cast, choices)
+        assert theatre.opened == []
+        results: list[Result] = [await compete(contest, 2) for contest in found]
+        assert theatre.open == [other]
     assert theatre.open == []
+    assert theatre.opened == [one, other]
+    assert [result.name for result in results] == ["tuning_one_rate", "tuning_one_latency", "tuning_other_rate"]
+    of_a_run = ORDERS_A_RUN + ALONE
+    assert {name: theatre.placed.count(name) for name in ("ours", "one", "other")} == {
+        "ours": 4 * of_a_run,
+        "one": 2 * of_a_run,
+        "other": 2 * of_a_run,
+    }
 
 
 def test_every_figure_of_every_choice_is_one_that_there_is() -> None:

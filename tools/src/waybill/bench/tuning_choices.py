@@ -81,7 +81,7 @@ def _without(*settings: str) -> Alternative:
     return Alternative(server=Server(settings=kept))
 
 
-ONE_PARTITION = {"matching.numTaskqueueReadPartitions": "1", "matching.numTaskqueueWritePartitions": "1"}
+PARTITIONS = ("matching.numTaskqueueReadPartitions", "matching.numTaskqueueWritePartitions")
 SDK_SLOTS = {"max_concurrent_activities": 100, "max_concurrent_workflow_tasks": 100}
 
 
@@ -100,9 +100,15 @@ TWINS: tuple[Choice, ...] = (
     ),
     Choice(
         "twin_partitions",
-        "four partitions a queue (default), against one",
-        Alternative(server=Server(settings={**TEMPORAL_SETTINGS, **ONE_PARTITION})),
-        ("server", "latency"),
+        "one partition a queue, against the server's four",
+        _without(*PARTITIONS),
+        ("server", "cpu", "latency"),
+    ),
+    Choice(
+        "twin_gogc",
+        "Go's collector a quarter as often, against as it is",
+        Alternative(server=Server(environment={"GOGC": "100", "GOMEMLIMIT": "off"})),
+        ("server", "cpu", "latency"),
     ),
     Choice(
         "twin_sqlite_defaults",
@@ -133,6 +139,11 @@ TWINS: tuple[Choice, ...] = (
         "twin_eager_activities",
         "activities begun with the workflow task's answer (default), against polled",
         _worker(disable_eager_activity_execution=True),
+    ),
+    Choice(
+        "twin_rate_limit",
+        "queues without a limit (default), against 100 activities a second each",
+        _worker(max_task_queue_activities_per_second=100),
     ),
     Choice("twin_side_by_side", "two children side by side, against one by one", Alternative(kind=OneByOne)),
     Choice("twin_local_activities", "a child's activity, against a local one", Alternative(kind=Locally)),

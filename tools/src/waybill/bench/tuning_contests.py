@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -24,41 +24,45 @@ ALONE = 5
 """Orders one after the other, for the time that one takes."""
 WARM_UP = 20
 
-Opening = Callable[[Alternative], AbstractAsyncContextManager[Side]]
+Pair = tuple[Side, Side]
+Opening = Callable[[Alternative], AbstractAsyncContextManager[Pair]]
 
 
 class Cast:
-    """Sides that are brought up when they are first needed. One of them, and what is shipped, run at a time."""
+    """What is shipped and what it is compared with, brought up together when they are first needed.
+
+    One pair runs at a time. Each choice has a pair of its own: a server that has seen more orders takes longer for the
+    next one, so that both sides must be of the same age.
+    """
 
     def __init__(self, opening: Opening) -> None:
         """Nothing runs yet.
 
         Args:
-            opening: Brings a side up, warm, and takes it down.
+            opening: Brings up, warm, what is shipped and something else, and takes them down.
         """
         self._opening = opening
-        self._shipped, self._other = AsyncExitStack(), AsyncExitStack()
-        self._ours: Side | None = None
-        self._theirs: tuple[Alternative, Side] | None = None
+        self._open = AsyncExitStack()
+        self._pair: tuple[Alternative, Pair] | None = None
 
-    async def ours(self) -> Run:
-        """Run orders on what is shipped."""
-        if self._ours is None:
-            self._ours = await self._shipped.enter_async_context(self._opening(SHIPPED))
-        return await measured(self._ours)
+    async def ours(self, other: Alternative) -> Run:
+        """Run orders on what is shipped, beside something else."""
+        return await measured((await self._bring_up(other))[0])
 
-    async def theirs(self, alternative: Alternative) -> Run:
+    async def theirs(self, other: Alternative) -> Run:
         """Run orders on something else."""
-        if self._theirs is None or self._theirs[0] is not alternative:
-            self._theirs = None
-            await self._other.aclose()
-            self._theirs = (alternative, await self._other.enter_async_context(self._opening(alternative)))
-        return await measured(self._theirs[1])
+        return await measured((await self._bring_up(other))[1])
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Take down what runs."""
-        await self._other.aclose()
-        await self._shipped.aclose()
+        self._pair = None
+        await self._open.aclose()
+
+    async def _bring_up(self, other: Alternative) -> Pair:
+        if self._pair is None or self._pair[0] is not other:
+            await self.aclose()
+            self._pair = (other, await self._open.enter_async_context(self._opening(other)))
+        return self._pair[1]
 
 
 async def measured(side: Side) -> Run:
@@ -73,7 +77,7 @@ def contests(cast: Cast, choices: Sequence[Choice]) -> list[Contest]:
 
 
 def _of(cast: Cast, choice: Choice) -> list[Contest]:
-    ours, theirs = Shared(cast.ours), Shared(lambda: cast.theirs(choice.other))
+    ours, theirs = Shared(lambda: cast.ours(choice.other)), Shared(lambda: cast.theirs(choice.other))
     found = []
     for name in choice.figures:
         metric = METRICS[name]
@@ -85,21 +89,21 @@ def _of(cast: Cast, choice: Choice) -> list[Contest]:
 @asynccontextmanager
 async def twins() -> AsyncIterator[Sequence[Contest]]:
     """Twins whose server, workers or shape differ in one thing."""
-    with TemporaryDirectory(prefix="waybill-bench-") as folder:
-        async with AsyncExitStack() as open_now:
-            running = await open_now.enter_async_context(serving(_new(folder), SHIPPED.server))
 
-            @asynccontextmanager
-            async def opening(alternative: Alternative) -> AsyncIterator[Side]:
-                async with AsyncExitStack() as side_open:
-                    server = running
-                    if alternative.server != SHIPPED.server:
-                        server = await side_open.enter_async_context(serving(_new(folder), alternative.server))
-                    yield await side_open.enter_async_context(_twin(server, alternative))
+    @asynccontextmanager
+    async def opening(other: Alternative) -> AsyncIterator[Pair]:
+        with TemporaryDirectory(prefix="waybill-bench-") as folder:
+            async with AsyncExitStack() as open_now:
+                ours = theirs = await open_now.enter_async_context(serving(_new(folder), SHIPPED.server))
+                if other.server != SHIPPED.server:
+                    theirs = await open_now.enter_async_context(serving(_new(folder), other.server))
+                yield (
+                    await open_now.enter_async_context(_twin(ours, SHIPPED)),
+                    await open_now.enter_async_context(_twin(theirs, other)),
+                )
 
-            cast = Cast(opening)
-            open_now.push_async_callback(cast.close)
-            yield contests(cast, TWINS)
+    async with aclosing(Cast(opening)) as cast:
+        yield contests(cast, TWINS)
 
 
 def _new(folder: str) -> Path:
@@ -125,20 +129,21 @@ async def _twin(server: Running, alternative: Alternative) -> AsyncIterator[Side
 @asynccontextmanager
 async def stacks() -> AsyncIterator[Sequence[Contest]]:
     """Whole stacks side by side that differ in one thing."""
-    with TemporaryDirectory(prefix="waybill-bench-") as folder:
-        async with aiohttp.ClientSession() as session:
 
-            @asynccontextmanager
-            async def opening(alternative: Alternative) -> AsyncIterator[Side]:
-                async with OtherStack(_new(folder), alternative) as stack:
-                    yield await _orders(stack, session)
-                    stack.hurry()
+    @asynccontextmanager
+    async def opening(other: Alternative) -> AsyncIterator[Pair]:
+        with TemporaryDirectory(prefix="waybill-bench-") as folder:
+            async with (
+                aiohttp.ClientSession() as session,
+                OtherStack(_new(folder), SHIPPED) as ours,
+                OtherStack(_new(folder), other) as theirs,
+            ):
+                yield await _orders(ours, session), await _orders(theirs, session)
+                ours.hurry()
+                theirs.hurry()
 
-            cast = Cast(opening)
-            try:
-                yield contests(cast, ORDERS)
-            finally:
-                await cast.close()
+    async with aclosing(Cast(opening)) as cast:
+        yield contests(cast, ORDERS)
 
 
 async def _orders(stack: OtherStack, session: aiohttp.ClientSession) -> Side:
