@@ -9,12 +9,8 @@ from waybill.stack.plan import NAMESPACE, TEMPORAL_PRAGMAS, TEMPORAL_RUNTIME, TE
 from .files import ON_POSTGRES, ROOT, USUALLY, read_yaml
 
 DYNAMIC_CONFIG = ROOT / "deploy" / "compose" / "temporal" / "dynamic-config.yaml"
-ONLY_THE_DEV_SERVER = {
-    "history.transferProcessorMaxPollRPS",
-    "matching.numTaskqueueReadPartitions",
-    "matching.numTaskqueueWritePartitions",
-}
-"""What raises a limit that the dev server has and a server in production has not, and what suits one server only."""
+ONLY_THE_DEV_SERVER = {"history.transferProcessorMaxPollRPS"}
+"""What raises a limit that the dev server has and a server in production has not."""
 
 
 def test_the_dev_server_has_the_settings_of_the_demo() -> None:

@@ -81,8 +81,7 @@ def _without(*settings: str) -> Alternative:
     return Alternative(server=Server(settings=kept))
 
 
-PARTITIONS = ("matching.numTaskqueueReadPartitions", "matching.numTaskqueueWritePartitions")
-SDK_SLOTS = {"max_concurrent_activities": 100, "max_concurrent_workflow_tasks": 100}
+ONE_PARTITION = {"matching.numTaskqueueReadPartitions": "1", "matching.numTaskqueueWritePartitions": "1"}
 
 
 TWINS: tuple[Choice, ...] = (
@@ -94,14 +93,14 @@ TWINS: tuple[Choice, ...] = (
     ),
     Choice(
         "twin_cache_by_size",
-        "the server's cache bounded to 96 MiB, against 8,096 workflows",
+        "the server's cache bounded in bytes, against in workflows",
         _without("history.cacheSizeBasedLimit", "history.hostLevelCacheMaxSizeBytes"),
         ("cpu",),
     ),
     Choice(
         "twin_partitions",
-        "one partition a queue, against the server's four",
-        _without(*PARTITIONS),
+        "four partitions a queue (default), against one",
+        Alternative(server=Server(settings={**TEMPORAL_SETTINGS, **ONE_PARTITION})),
         ("server", "cpu", "latency"),
     ),
     Choice(
@@ -131,7 +130,7 @@ TWINS: tuple[Choice, ...] = (
     Choice("twin_sandbox", "workflows in the sandbox, against none", _worker(**{UNSANDBOXED: True}), ("cpu",)),
     Choice("twin_cache_none", "500 cached workflows, against none", _worker(max_cached_workflows=0)),
     Choice("twin_cache_1000", "500 cached workflows, against the SDK's 1,000", _worker(max_cached_workflows=1_000)),
-    Choice("twin_slots", "slots as shipped, against the SDK's 100 and 100", _worker(**SDK_SLOTS)),
+    Choice("twin_slots", "50 activities at a time, against the SDK's 100", _worker(max_concurrent_activities=100)),
     Choice("twin_pollers_2", "5 and 5 pollers (default), against 2 and 2", _pollers(2)),
     Choice("twin_pollers_10", "5 and 5 pollers (default), against 10 and 10", _pollers(10)),
     Choice("twin_pollers_auto", "5 and 5 pollers (default), against autoscaling", _worker(**{AUTOSCALING: True})),

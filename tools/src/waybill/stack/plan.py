@@ -51,10 +51,6 @@ TEMPORAL_SETTINGS = {
     # It would keep every workflow of the last hour in memory, as many as 128,000: in so many bytes, rather.
     "history.cacheSizeBasedLimit": "true",
     "history.hostLevelCacheMaxSizeBytes": str(96 * 1024 * 1024),
-    # Four partitions spread a queue over several servers. Here is one, which would pass tasks and polls between them; a
-    # queue's rate and its priorities hold for each partition. A backlog must be gone before the number is made smaller.
-    "matching.numTaskqueueReadPartitions": "1",
-    "matching.numTaskqueueWritePartitions": "1",
 }
 TEMPORAL_PRAGMAS = {
     # More than twice the orders a second of SQLite's defaults. A killed server loses nothing; a power cut may.
