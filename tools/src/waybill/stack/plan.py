@@ -58,9 +58,10 @@ TEMPORAL_PRAGMAS = {
     "synchronous": "OFF",
 }
 TEMPORAL_RUNTIME = {
-    # Go's collector runs a quarter as often, up to a size from where it runs as often as it takes to stay below.
+    # Go's collector runs a quarter as often, until the memory that it looks after has this size: from there on as often
+    # as it takes. SQLite's memory, some tens of MiB, comes on top.
     "GOGC": "400",
-    "GOMEMLIMIT": "480MiB",
+    "GOMEMLIMIT": "400MiB",
 }
 
 DRAIN_MARGIN = 5.0
