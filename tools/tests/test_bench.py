@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from waybill.bench.fanout_contests import GROUP as FANOUT
-from waybill.bench.harness import Contest, Figure, Group, PairsFile, Result, compete, keep
+from waybill.bench.harness import Contest, Figure, Group, PairsFile, Result, compete, keep, read_pairs
 from waybill.bench.run import GROUPS, BenchError, bench, chosen
 from waybill.demo.screen import Screen
 
@@ -85,6 +85,12 @@ async def test_a_run_that_is_cut_short_leaves_the_pairs_before(tmp_path: Path) -
     with pytest.raises(ValueError, match="is none"):
         await compete(contest, 2, note=PairsFile(pairs).note)
     assert pairs.read_text().splitlines() == ["name,unit,pair,ours,baseline", "c,s,1,1,1"]
+
+
+def test_what_a_file_of_pairs_says_is_what_its_run_said(tmp_path: Path) -> None:
+    pairs = tmp_path / "figures.csv"
+    pairs.write_text("name,unit,pair,ours,baseline\nb,s,1,2,1\nb,s,2,30,10\na,MiB,1,1,2\nb,s,3,4,1\n")
+    assert read_pairs(pairs) == [Result("b", "s", 4, 1, 3, 3), Result("a", "MiB", 1, 2, 0.5, 1)]
 
 
 def test_a_name_that_is_none_is_told_with_those_there_are() -> None:

@@ -20,12 +20,15 @@ from chassis.settings import ServiceSettings
 from waybill.bench import tuned, tuned_twin, twin
 from waybill.bench.harness import Result, compete
 from waybill.bench.sides import Alternative, OtherStack, Server, polling, serving
+from waybill.bench.tables import DOCUMENT, PAIRS, markdown, renewed
 from waybill.bench.tuning_choices import METRICS, ORDERS, SHIPPED, TWINS, Choice
 from waybill.bench.tuning_contests import ALONE, GROUPS, ORDERS_A_RUN, Cast, contests
 from waybill.bench.twin_contests import Side
 from waybill.bench.twin_variants import Locally, OneByOne
 from waybill.stack import ports
 from waybill.stack.plan import PORTS, TEMPORAL_PRAGMAS, TEMPORAL_SETTINGS, Plan, base_environment
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -220,3 +223,16 @@ def test_every_figure_of_every_choice_is_one_that_there_is() -> None:
     assert len({choice.name for choice in choices}) == len(choices)
     assert {choice.other.choice for choice in ORDERS} - {""} <= tuned.CHOICES.keys()
     assert all(name.startswith(("tuning_twin_", "tuning_order_")) for group in GROUPS for name in group.names)
+
+
+def test_the_table_of_the_document_is_what_was_measured() -> None:
+    document = (ROOT / DOCUMENT).read_text()
+    assert document == renewed(document, ROOT / PAIRS), "python -m waybill.bench.tables"
+
+
+def test_a_table_has_a_row_for_each_contest_with_what_it_compares() -> None:
+    rows = markdown([Result("a", "s", 0.12345, 2, 0.0617, 5)], {"a": "this, against that"}).splitlines()
+    assert rows[-1] == "| `a` | this, against that | 0.123 | 2 | 0.06 | s | 5 |"
+    assert {row.count("|") for row in rows} == {8}
+    with pytest.raises(KeyError):
+        markdown([Result("gone", "s", 1, 1, 1, 5)], {})

@@ -108,10 +108,21 @@ async def compete(
             figures.append(figure)
         tell(f"  {contest.name} {number + 1}/{pairs}: {ours[-1]:.4g} against {theirs[-1]:.4g} {contest.unit}")
         note(contest, number + 1, ours[-1], theirs[-1])
+    return result(contest.name, contest.unit, ours, theirs, contest.note)
+
+
+def result(name: str, unit: str, ours: Sequence[float], theirs: Sequence[float], note: str = "") -> Result:
+    """What comes out of the pairs of a contest.
+
+    Args:
+        name: Of the contest.
+        unit: Of the figures.
+        ours: Each pair's.
+        theirs: Each pair's, in the same order.
+        note: Of the contest.
+    """
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return Result(
-        contest.name, contest.unit, _middle(ours), _middle(theirs), _middle(ratios), pairs=pairs, note=contest.note
-    )
+    return Result(name, unit, _middle(ours), _middle(theirs), _middle(ratios), pairs=len(ratios), note=note)
 
 
 def _middle(figures: Sequence[float]) -> float:
@@ -139,6 +150,22 @@ class PairsFile:
         with self._path.open("a", newline="") as file:
             row = (contest.name, contest.unit, number, f"{ours:.6g}", f"{baseline:.6g}")
             csv.writer(file, lineterminator="\n").writerow(row)
+
+
+def read_pairs(path: Path) -> list[Result]:
+    """What comes out of a file of pairs, in its order.
+
+    Args:
+        path: Of the file.
+    """
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = []
+    for name in dict.fromkeys(row["name"] for row in rows):
+        own = [row for row in rows if row["name"] == name]
+        ours, theirs = ([float(row[side]) for row in own] for side in ("ours", "baseline"))
+        found.append(result(name, own[0]["unit"], ours, theirs))
+    return found
 
 
 def table(results: Iterable[Result]) -> Table:

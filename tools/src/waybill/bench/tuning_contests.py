@@ -20,7 +20,7 @@ from waybill.demo.shop import Shop
 from waybill.stack.plan import NAMESPACE
 
 ORDERS_A_RUN = 20
-ALONE = 5
+ALONE = 3
 """Orders one after the other, for the time that one takes."""
 WARM_UP = 20
 
