@@ -37,7 +37,12 @@ def renewed(document: str, pairs: Path) -> str:
     Args:
         document: As it is, with ``BEGIN`` and ``END`` in it.
         pairs: The file of pairs.
+
+    Raises:
+        ValueError: If the document has no place for it.
     """
+    if not 0 <= document.find(BEGIN) < document.find(END):
+        raise ValueError(f"the document has no {BEGIN.strip()} before {END.strip()}")
     notes = {choice.contest(figure): choice.note for choice in (*TWINS, *ORDERS) for figure in choice.figures}
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
