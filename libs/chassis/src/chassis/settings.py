@@ -90,7 +90,7 @@ class ServiceSettings(ServerSettings):
     workflow_slots: int = Field(default=100, ge=2, le=1000)
     """Workflow tasks that one process runs at the same time."""
     cached_workflows: int = Field(default=500, ge=0, le=10000)
-    """Workflows whose state is kept in memory between tasks (50 to 115 KiB each). Half of the SDK's: memory has limits."""
+    """Workflows whose state is kept in memory between tasks, of 50 to 115 KiB each. Half of the SDK's, for memory."""
     temporal_health_seconds: float = Field(default=5, gt=0, le=60)
     """Time-out of the question whether Temporal answers, asked by ``/readyz``."""
 
