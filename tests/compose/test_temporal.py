@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from waybill.stack.plan import NAMESPACE, TEMPORAL_PRAGMAS, TEMPORAL_SETTINGS
+from waybill.stack.plan import NAMESPACE, TEMPORAL_PRAGMAS, TEMPORAL_RUNTIME, TEMPORAL_SETTINGS
 
 from .files import ON_POSTGRES, ROOT, USUALLY, read_yaml
 
@@ -19,6 +19,11 @@ def test_the_dev_server_has_the_settings_of_the_demo() -> None:
 
 def test_its_database_has_the_pragmas_of_the_demo() -> None:
     assert flags("sqlite-pragma") == TEMPORAL_PRAGMAS
+
+
+def test_its_runtime_has_the_settings_of_the_demo() -> None:
+    environment = USUALLY["temporal"].environment
+    assert {name: environment.get(name) for name in TEMPORAL_RUNTIME} == TEMPORAL_RUNTIME
 
 
 def test_a_server_on_postgresql_has_the_settings_of_the_demo_but_for_what_is_the_dev_servers() -> None:

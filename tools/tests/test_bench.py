@@ -12,7 +12,18 @@ from rich.console import Console
 
 from waybill.bench import start_contests
 from waybill.bench.fanout_contests import GROUP as FANOUT
-from waybill.bench.harness import Contest, Figure, Group, Result, Shared, compete, keep, table
+from waybill.bench.harness import (
+    Contest,
+    Figure,
+    Group,
+    PairsFile,
+    Result,
+    Shared,
+    compete,
+    keep,
+    read_pairs,
+    table,
+)
 from waybill.bench.run import GROUPS, BenchError, bench, chosen
 from waybill.bench.start_contests import observe
 from waybill.demo.screen import Screen
@@ -98,6 +109,36 @@ async def test_only_what_is_asked_for_is_started_and_measured(tmp_path: Path) ->
     results = await bench(Screen(), ["a_t*"], 1, tmp_path / "bench.json", groups)
     assert [result.name for result in results] == ["a_two"]
     assert begun == ["a_one+a_two"]
+
+
+async def test_every_pair_is_a_row_with_both_figures(tmp_path: Path) -> None:
+    contest = Contest("c", "CPU s/order", figures("ours", [], 0.25, 2), figures("baseline", [], 0.5, 1 / 3))
+
+    @asynccontextmanager
+    async def setting() -> AsyncIterator[Sequence[Contest]]:
+        yield [contest]
+
+    pairs = tmp_path / "pairs" / "figures.csv"
+    await bench(Screen(), [], 2, tmp_path / "bench.json", [Group(("c",), setting)], csv=pairs)
+    assert pairs.read_text().splitlines() == [
+        "name,unit,pair,ours,baseline",
+        "c,CPU s/order,1,0.25,0.5",
+        "c,CPU s/order,2,2,0.333333",
+    ]
+
+
+async def test_a_run_that_is_cut_short_leaves_the_pairs_before(tmp_path: Path) -> None:
+    contest = Contest("c", "s", figures("ours", [], 1, -1), figures("baseline", [], 1))
+    pairs = tmp_path / "figures.csv"
+    with pytest.raises(ValueError, match="is none"):
+        await compete(contest, 2, note=PairsFile(pairs).note)
+    assert pairs.read_text().splitlines() == ["name,unit,pair,ours,baseline", "c,s,1,1,1"]
+
+
+def test_what_a_file_of_pairs_says_is_what_its_run_said(tmp_path: Path) -> None:
+    pairs = tmp_path / "figures.csv"
+    pairs.write_text("name,unit,pair,ours,baseline\nb,s,1,2,1\nb,s,2,30,10\na,MiB,1,1,2\nb,s,3,4,1\n")
+    assert read_pairs(pairs) == [Result("b", "s", 4, 1, 3, 3), Result("a", "MiB", 1, 2, 0.5, 1)]
 
 
 def test_a_name_that_is_none_is_told_with_those_there_are() -> None:

@@ -41,6 +41,7 @@ def test_the_dev_server_has_the_measured_settings(plan: Plan) -> None:
     assert "--dynamic-config-value history.transferProcessorMaxPollRPS=2000" in command
     assert '--dynamic-config-value matching.backlogMetricsEmitInterval="5s"' in command
     assert "--sqlite-pragma journal_mode=WAL --sqlite-pragma synchronous=OFF" in command
+    assert plan.temporal().environment["GOGC"] == "400"
     assert f"--db-filename {plan.directory / 'temporal.db'}" in command
 
 

@@ -85,11 +85,12 @@ class ServiceSettings(ServerSettings):
     drain_seconds: int = Field(default=40, ge=1, le=3600)
     """How long activities in flight may take to finish after SIGTERM. Longer than the longest activity (30 s)."""
     activity_slots: int = Field(default=50, ge=1, le=1000)
-    """Activities that one process runs at the same time."""
-    workflow_slots: int = Field(default=50, ge=2, le=1000)
+    """Activities that one process runs at the same time. Half of the SDK's: they share the connections to a database,
+    for which one that waits longer than 5 s fails."""
+    workflow_slots: int = Field(default=100, ge=2, le=1000)
     """Workflow tasks that one process runs at the same time."""
     cached_workflows: int = Field(default=500, ge=0, le=10000)
-    """Workflows whose state is kept in memory between tasks (115 KiB each)."""
+    """Workflows whose state is kept in memory between tasks, of 50 to 115 KiB each. Half of the SDK's, for memory."""
     temporal_health_seconds: float = Field(default=5, gt=0, le=60)
     """Time-out of the question whether Temporal answers, asked by ``/readyz``."""
 

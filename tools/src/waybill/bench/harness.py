@@ -1,5 +1,6 @@
 """Measures two things in turns and says how they compare."""
 
+import csv
 import json
 import statistics
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -107,13 +108,24 @@ class Shared(Generic[T]):
         return middle([of(each) for each in self._measured])
 
 
-async def compete(contest: Contest, pairs: int, tell: Callable[[str], None] = lambda _: None) -> Result:
+PairNoted = Callable[[Contest, int, float, float], None]
+"""Told of each pair: of which contest, the how-manieth from 1 on, ours and the other figure."""
+
+
+def nowhere(_contest: Contest, _number: int, _ours: float, _baseline: float) -> None:
+    """Note no pair."""
+
+
+async def compete(
+    contest: Contest, pairs: int, tell: Callable[[str], None] = lambda _: None, note: PairNoted = nowhere
+) -> Result:
     """Measure both in turns; who is first changes from pair to pair.
 
     Args:
         contest: What to compare.
         pairs: How often.
-        tell: Told of each pair.
+        tell: Told of each pair, in one line.
+        note: Told of each pair, in figures.
 
     Raises:
         ValueError: If a figure is not positive, so that there is no ratio.
@@ -128,22 +140,74 @@ async def compete(contest: Contest, pairs: int, tell: Callable[[str], None] = la
                 raise ValueError(f"{contest.name}: a figure of {figure} {contest.unit} is none")
             figures.append(figure)
         tell(f"  {contest.name} {number + 1}/{pairs}: {ours[-1]:.4g} against {theirs[-1]:.4g} {contest.unit}")
+        note(contest, number + 1, ours[-1], theirs[-1])
+    return result(contest.name, contest.unit, ours, theirs, contest.note, detail=contest.detail())
+
+
+def result(
+    name: str,
+    unit: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    note: str = "",
+    *,
+    detail: Detail | None = None,
+) -> Result:
+    """What comes out of the pairs of a contest.
+
+    Args:
+        name: Of the contest.
+        unit: Of the figures.
+        ours: Each pair's.
+        theirs: Each pair's, in the same order.
+        note: Of the contest.
+        detail: Of the contest.
+    """
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return Result(
-        contest.name,
-        contest.unit,
-        middle(ours),
-        middle(theirs),
-        middle(ratios),
-        pairs=pairs,
-        note=contest.note,
-        detail=dict(contest.detail()),
-    )
+    return Result(name, unit, middle(ours), middle(theirs), middle(ratios), len(ratios), note, dict(detail or {}))
 
 
 def middle(figures: Sequence[float]) -> float:
     """The median, to four digits: more would be noise."""
     return float(f"{statistics.median(figures):.4g}")
+
+
+class PairsFile:
+    """Every pair's figures as CSV. A row is there as soon as it is measured: a run that is cut short leaves them."""
+
+    COLUMNS = ("name", "unit", "pair", "ours", "baseline")
+
+    def __init__(self, path: Path) -> None:
+        """Begin the file anew.
+
+        Args:
+            path: Of the file.
+        """
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(",".join(self.COLUMNS) + "\n")
+
+    def note(self, contest: Contest, number: int, ours: float, baseline: float) -> None:
+        """Add a pair."""
+        with self._path.open("a", newline="") as file:
+            row = (contest.name, contest.unit, number, f"{ours:.6g}", f"{baseline:.6g}")
+            csv.writer(file, lineterminator="\n").writerow(row)
+
+
+def read_pairs(path: Path) -> list[Result]:
+    """What comes out of a file of pairs, in its order.
+
+    Args:
+        path: Of the file.
+    """
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = []
+    for name in dict.fromkeys(row["name"] for row in rows):
+        own = [row for row in rows if row["name"] == name]
+        ours, theirs = ([float(row[side]) for row in own] for side in ("ours", "baseline"))
+        found.append(result(name, own[0]["unit"], ours, theirs))
+    return found
 
 
 def table(results: Iterable[Result]) -> Table:

@@ -11,9 +11,10 @@ from waybill.bench import (
     scale_contests,
     start_contests,
     telemetry_contests,
+    tuning_contests,
     twin_contests,
 )
-from waybill.bench.harness import MIN_PAIRS, Group, Result, compete, keep, table
+from waybill.bench.harness import MIN_PAIRS, Group, PairsFile, Result, compete, keep, nowhere, table
 from waybill.demo.screen import Screen
 
 DEFAULT_REPORT = Path("build/bench.json")
@@ -25,6 +26,7 @@ GROUPS: tuple[Group, ...] = (
     start_contests.GROUP,
     scale_contests.GROUP,
     twin_contests.GROUP,
+    *tuning_contests.GROUPS,
 )
 
 
@@ -55,6 +57,8 @@ async def bench(
     pairs: int = MIN_PAIRS,
     report: Path = DEFAULT_REPORT,
     groups: Sequence[Group] = GROUPS,
+    *,
+    csv: Path | None = None,
 ) -> list[Result]:
     """Run benchmarks and write their results.
 
@@ -64,11 +68,13 @@ async def bench(
         pairs: How often each side is measured.
         report: Where the results are written.
         groups: Of all there are.
+        csv: Where every pair's figures are written too.
 
     Raises:
         BenchError: If there is no such benchmark.
     """
     names = set(chosen(only, groups))
+    note = nowhere if csv is None else PairsFile(csv).note
     results: list[Result] = []
     for group in groups:
         wanted = [name for name in group.names if name in names]
@@ -78,7 +84,7 @@ async def bench(
         async with group.setting() as contests:
             for contest in contests:
                 if contest.name in names:
-                    results.append(await compete(contest, pairs, screen.say))
+                    results.append(await compete(contest, pairs, screen.say, note))
                     keep(report, results)
     screen.print(table(results))
     screen.say(f"Report: {report}")

@@ -82,12 +82,14 @@ class Follow:
 class Fulfil:
     """The parent."""
 
+    step: type[Step] = Step
+
     @workflow.run
     async def run(self, order: Order) -> Order:
         """Take the order's steps: two of them side by side."""
         await _act(order)
         await self._step("reserve", "inventory", order)
-        await asyncio.gather(self._step("authorise", "payments", order), self._step("plan", "shipping", order))
+        await self._authorise_and_plan(order)
         await self._step("book", "shipping", order)
         await self._step("commit", "inventory", order)
         await self._step("capture", "payments", order)
@@ -100,9 +102,12 @@ class Fulfil:
         )
         return order
 
+    async def _authorise_and_plan(self, order: Order) -> None:
+        await asyncio.gather(self._step("authorise", "payments", order), self._step("plan", "shipping", order))
+
     async def _step(self, verb: str, service: str, order: Order) -> Order:
         return await workflow.execute_child_workflow(
-            Step.run, order, id=f"twin-{verb}:{order.order_id}", task_queue=order.queue(service)
+            self.step.run, order, id=f"twin-{verb}:{order.order_id}", task_queue=order.queue(service)
         )
 
 

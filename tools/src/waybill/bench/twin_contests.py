@@ -1,12 +1,12 @@
 """What an order of Waybill costs beside its bare twin, on one Temporal server."""
 
 import asyncio
+import statistics
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from chassis.testing.waiting import eventually
 from waybill.bench import twin
-from waybill.bench.harness import Contest, Figure, Group
+from waybill.bench.harness import Contest, Figure, Group, Shared
 from waybill.bench.process import worker
 from waybill.bench.telemetry_contests import STOCK, Sink
 from waybill.demo.samples import SAMPLES
@@ -78,15 +78,19 @@ Place = Callable[[], Awaitable[None]]
 class Side:
     """A way to place orders, and the processes that it takes."""
 
-    def __init__(self, place: Place, pids: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self, place: Place, pids: Callable[[], Mapping[str, int]], settle_seconds: float = SETTLE_SECONDS
+    ) -> None:
         """Take what runs already.
 
         Args:
             place: Places one order and waits for its end.
             pids: Of the processes, by name. Those that they start count as theirs.
+            settle_seconds: After the last order of a run.
         """
         self._place = place
         self._pids = pids
+        self._settle_seconds = settle_seconds
 
     async def run(self, orders: int = ORDERS) -> Run:
         """Place orders, some at a time, and measure."""
@@ -101,10 +105,19 @@ class Side:
 
         await asyncio.gather(*(one() for _ in range(orders)))
         took = time.perf_counter() - began
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(self._settle_seconds)
         after = self._cpu()
         cpu = {name: (after[name] - before[name]) / orders for name in after}
         return Run(cpu, orders / took, sorted(seconds)[orders // 2])
+
+    async def alone(self, orders: int) -> float:
+        """Median seconds of an order that has the machine to itself."""
+        seconds = list[float]()
+        for _ in range(orders):
+            start = time.perf_counter()
+            await self._place()
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds)
 
     def _cpu(self) -> dict[str, float]:
         return {name: _cpu_of(pid) for name, pid in self._pids().items()}
@@ -117,27 +130,6 @@ def _cpu_of(pid: int) -> float:
     own = process.cpu_times()
     ended: float = own.children_user + own.children_system
     return float(sum(each.user + each.system for each in times)) + ended
-
-
-class Shared:
-    """Runs that several contests look at: the n-th look of each is at the same run."""
-
-    def __init__(self, measure: Callable[[], Awaitable[Run]]) -> None:
-        """Take what measures once."""
-        self._measure = measure
-        self._runs: dict[int, Run] = {}
-
-    def figure(self, of: Callable[[Run], float]) -> Figure:
-        """A figure of each run in turn."""
-        numbers = count()
-
-        async def look() -> float:
-            number = next(numbers)
-            if number not in self._runs:
-                self._runs[number] = await self._measure()
-            return of(self._runs[number])
-
-        return look
 
 
 @asynccontextmanager
@@ -217,7 +209,7 @@ class Match:
         return {**self._workers, "temporal": self._stack.pids["temporal"]}
 
     async def _order(self) -> None:
-        await _fulfilled(self._shop, self._client)
+        await fulfilled(self._shop, self._client)
 
     async def _over_children(self) -> None:
         await twin.place(self._client, self._queues)
@@ -226,7 +218,7 @@ class Match:
         await twin.place(self._client, self._queues, twin.Alone)
 
     async def _events(self) -> float:
-        order_id = await _fulfilled(self._shop, self._client)
+        order_id = await fulfilled(self._shop, self._client)
         tracking = self._client.get_workflow_handle(f"track:{order_id}:1")
         # The order does not wait for it: it is counted when it waits for the parcel.
         await eventually(lambda: _waits(tracking), timeout=PATIENCE_SECONDS)
@@ -243,7 +235,7 @@ def _cpu(side: Side, orders: int = ORDERS) -> Figure:
     return measure
 
 
-async def _fulfilled(shop: Shop, client: Client) -> str:
+async def fulfilled(shop: Shop, client: Client) -> str:
     """Place one order, and wait for its workflow's end.
 
     Raises:

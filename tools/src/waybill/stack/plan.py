@@ -57,6 +57,12 @@ TEMPORAL_PRAGMAS = {
     "journal_mode": "WAL",
     "synchronous": "OFF",
 }
+TEMPORAL_RUNTIME = {
+    # Go's collector runs a quarter as often, until the memory that it looks after has this size: from there on as often
+    # as it takes. SQLite's memory, some tens of MiB, comes on top.
+    "GOGC": "400",
+    "GOMEMLIMIT": "400MiB",
+}
 
 DRAIN_MARGIN = 5.0
 """Seconds a service may take to stop beyond its drain."""
@@ -142,7 +148,7 @@ class Plan:
             command += ["--dynamic-config-value", f"{key}={value}"]
         for key, value in TEMPORAL_PRAGMAS.items():
             command += ["--sqlite-pragma", f"{key}={value}"]
-        return Command(command, base_environment())
+        return Command(command, {**base_environment(), **TEMPORAL_RUNTIME})
 
     def tracing(self, process: str) -> dict[str, str]:
         """Variables that let a process keep its spans in a file of its own; none where nobody asked.
