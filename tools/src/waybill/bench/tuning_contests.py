@@ -11,11 +11,11 @@ import aiohttp
 from temporalio.client import Client
 
 from waybill.bench import twin
-from waybill.bench.harness import Contest, Group
+from waybill.bench.harness import Contest, Group, Shared
 from waybill.bench.sides import Alternative, OtherStack, Running, polling, serving
 from waybill.bench.telemetry_contests import STOCK
 from waybill.bench.tuning_choices import METRICS, ORDERS, SHIPPED, TWINS, Choice
-from waybill.bench.twin_contests import OURS, Run, Shared, Side, fulfilled
+from waybill.bench.twin_contests import OURS, Run, Side, fulfilled
 from waybill.demo.shop import Shop
 from waybill.stack.plan import NAMESPACE
 
