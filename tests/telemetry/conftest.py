@@ -94,8 +94,8 @@ async def run(tmp_path_factory: pytest.TempPathFactory, session: aiohttp.ClientS
 
 
 @pytest_asyncio.fixture(scope="module")
-async def uncached(tmp_path_factory: pytest.TempPathFactory, session: aiohttp.ClientSession) -> AsyncIterator[Watched]:
-    """A stack whose workers forget every workflow at once, so that each of its tasks replays the whole history."""
-    env = {name: {**ENV.get(name, {}), f"{name.upper()}_CACHED_WORKFLOWS": "0"} for name in SERVICES}
-    async with Stack(tmp_path_factory.mktemp("uncached"), env=ENV | env, spans=True) as stack:
+async def forgetful(tmp_path_factory: pytest.TempPathFactory, session: aiohttp.ClientSession) -> AsyncIterator[Watched]:
+    """A stack whose workers remember one workflow, so that most tasks of several at a time replay the whole history."""
+    env = {name: {**ENV.get(name, {}), f"{name.upper()}_CACHED_WORKFLOWS": "1"} for name in SERVICES}
+    async with Stack(tmp_path_factory.mktemp("forgetful"), env=ENV | env, spans=True) as stack:
         yield await watched(stack, session)

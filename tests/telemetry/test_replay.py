@@ -14,27 +14,27 @@ from .watching import Watched, edges
 LOCAL_ACTIVITY = "core_local_activity"
 
 
-async def test_where_no_workflow_is_cached_each_span_is_there_once(uncached: Watched) -> None:
+async def test_where_one_workflow_is_cached_each_span_is_there_once(forgetful: Watched) -> None:
     fulfilled, refused, approved = [
-        await uncached.place(),
-        await uncached.place(postcode="REFUSED"),
-        await uncached.place(price=200_000),
+        await forgetful.place(),
+        await forgetful.place(postcode="REFUSED"),
+        await forgetful.place(price=200_000),
     ]
-    await uncached.reached(approved, "awaiting_approval")
-    assert (await uncached.decide(approved, "approve")).status == 200
+    await forgetful.reached(approved, "awaiting_approval")
+    assert (await forgetful.decide(approved, "approve")).status == 200
     for order_id in (fulfilled, refused, approved):
-        await uncached.settled(order_id)
-    assert edges(uncached.parts(fulfilled)) == ORDERED | SENT | DELIVERED
-    assert edges(uncached.parts(refused)) == ORDERED | UNDONE
+        await forgetful.settled(order_id)
+    assert edges(forgetful.parts(fulfilled)) == ORDERED | SENT | DELIVERED
+    assert edges(forgetful.parts(refused)) == ORDERED | UNDONE
 
-    spans = uncached.spans()
+    spans = forgetful.spans()
     assert [span_id for span_id, count in Counter(span.span_id for span in spans).items() if count > 1] == []
     for order_id in (fulfilled, refused, approved):
-        mine = [span for part in uncached.parts(order_id) for span in part.trace.spans]
+        mine = [span for part in forgetful.parts(order_id) for span in part.trace.spans]
         runs = [span for span in mine if span.name.startswith("RunWorkflow:")]
         assert set(Counter(span.workflow_id for span in runs).values()) == {1}
         for run in runs:
-            await as_in_history(uncached.client, run, mine)
+            await as_in_history(forgetful.client, run, mine)
     [update] = [span for span in spans if span.name == "HandleUpdate:decide"]
     assert update.service == "orchestrator"
 

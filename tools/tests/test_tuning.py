@@ -14,7 +14,8 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from chassis import database, service
+from chassis import database, sandboxing, service
+from chassis.converter import DATA_CONVERTER
 from chassis.database import Database
 from chassis.settings import ServiceSettings
 from waybill.bench import tuned, tuned_twin, twin
@@ -79,10 +80,10 @@ def test_what_is_shipped_is_what_a_service_has_by_default() -> None:
     ("choice", "kind"), [("sdk-runner", SandboxedWorkflowRunner), ("unsandboxed", UnsandboxedWorkflowRunner)]
 )
 def test_a_service_can_be_run_with_another_runner(monkeypatch: pytest.MonkeyPatch, choice: str, kind: type) -> None:
-    monkeypatch.setattr(service, "runner", service.runner)
-    shared = service.runner([]).restrictions.passthrough_modules
+    monkeypatch.setattr(sandboxing, "runner", sandboxing.runner)
+    shared = sandboxing.runner([], DATA_CONVERTER).restrictions.passthrough_modules
     tuned.CHOICES[choice]()
-    made = service.runner([])
+    made = sandboxing.runner([], DATA_CONVERTER)
     assert type(made) is kind
     assert getattr(getattr(made, "restrictions", None), "passthrough_modules", set()) < shared
 

@@ -10,9 +10,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from temporalio.client import Client
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from chassis import database, health, telemetry, versioning
+from chassis import database, health, sandboxing, telemetry, versioning
 from chassis.access import access_middleware
 from chassis.apart import Attach
 from chassis.connection import Connection
@@ -91,14 +90,14 @@ class Service:
             **(
                 {"deployment_config": deployment}
                 if deployment
-                else {"build_id": versioning.build(packages(self.workflows))}
+                else {"build_id": versioning.build(sandboxing.packages(self.workflows))}
             ),
             "max_concurrent_activities": self.settings.activity_slots,
             "max_concurrent_workflow_tasks": self.settings.workflow_slots,
             "max_cached_workflows": self.settings.cached_workflows,
             "graceful_shutdown_timeout": timedelta(seconds=self.settings.drain_seconds),
             "interceptors": [Attach(), Lasting(), ArgumentGuard()],
-            "workflow_runner": runner(self.workflows),
+            "workflow_runner": sandboxing.runner(self.workflows, client.data_converter),
             **self.worker_options,
         }
         return Worker(client, task_queue=self.task_queue, workflows=workflows, activities=activities, **options)
@@ -129,24 +128,3 @@ class Service:
             app[telemetry.REGISTRY] = self.registry
             app.add_routes([web.get("/metrics", telemetry.metrics_handler)])
         return app
-
-
-def runner(workflows: Sequence[type]) -> SandboxedWorkflowRunner:
-    """The sandbox that workflows run in.
-
-    It imports a workflow's modules anew for every run, and whatever they import, unless it is told that a module may be
-    shared. To make a contract's dataclasses again for each run costs more than most workflows do. So contracts and this
-    chassis are shared: they are data and pure functions, which a boundary test holds. The modules of workflows are not,
-    so that a clock or a file that one of them touches is still refused.
-
-    Args:
-        workflows: Classes of one service.
-    """
-    contracts = [f"{package}.{name}" for package in sorted(packages(workflows)) for name in ("contract", "contracts")]
-    shared = SandboxRestrictions.default.with_passthrough_modules(__package__, *contracts)
-    return SandboxedWorkflowRunner(restrictions=shared)
-
-
-def packages(workflows: Sequence[type]) -> set[str]:
-    """Where workflows come from: the service's own package."""
-    return {workflow.__module__.partition(".")[0] for workflow in workflows}

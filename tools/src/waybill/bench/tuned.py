@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from temporalio.client import Client
+from temporalio.converter import DataConverter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from chassis import database, service
+from chassis import database, sandboxing, service
 
 CHOICE = "WAYBILL_BENCH_CHOICE"
 """Variable that names the choice."""
@@ -22,16 +23,25 @@ CHOICE = "WAYBILL_BENCH_CHOICE"
 
 def _sdk_runner() -> None:
     """The SDK's own sandbox: contracts and chassis are imported anew for each run."""
-    service.runner = _no_matter_which(SandboxedWorkflowRunner)
+    sandboxing.runner = _no_matter_which(SandboxedWorkflowRunner)
+
+
+def _asked() -> None:
+    """The sandbox is asked of every payload whose it is."""
+    sandboxing.wants_context = _always
+
+
+def _always(converter: DataConverter) -> bool:  # noqa: ARG001 - it stands for another
+    return True
 
 
 def _unsandboxed() -> None:
     """No sandbox at all."""
-    service.runner = _no_matter_which(UnsandboxedWorkflowRunner)
+    sandboxing.runner = _no_matter_which(UnsandboxedWorkflowRunner)
 
 
 def _no_matter_which(runner: Callable[[], WorkflowRunner]) -> Any:
-    def make(_: Sequence[type]) -> WorkflowRunner:
+    def make(_workflows: Sequence[type], _converter: DataConverter) -> WorkflowRunner:
         return runner()
 
     return make
@@ -74,6 +84,7 @@ def _unprepared() -> None:
 
 CHOICES: Mapping[str, Callable[[], None]] = {
     "sdk-runner": _sdk_runner,
+    "asked": _asked,
     "unsandboxed": _unsandboxed,
     "eager-start": _eager_start,
     "gc-frozen": _frozen,
