@@ -113,6 +113,36 @@ def test_what_workflows_use_of_the_chassis_looks_at_no_clock(module: str) -> Non
     assert not {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & CLOCKS
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_workflow_takes_out_of_the_sandbox_with_it_has_no_clock_and_no_chance(service: str) -> None:
+    folder = ROOT / "services" / service / "src" / service / "workflows"
+    for name in {name for path in folder.glob("*.py") for name in passed_through(ast.parse(path.read_text()), service)}:
+        path = folder / f"{name}.py"
+        tree = ast.parse(path.read_text())
+        assert {module.partition(".")[0] for module in imports(tree)} <= PURE | {
+            *("asyncio", "contextlib", "types"),
+            *("chassis", service),
+        }, path
+        asked = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and not (isinstance(node.value, ast.Name) and node.value.id == "workflow")
+        }
+        assert not asked & CLOCKS, path
+
+
+def passed_through(tree: ast.AST, service: str) -> set[str]:
+    """Modules beside a workflow's that it imports as the sandbox's are not."""
+    return {
+        name.split(".")[2]
+        for block in ast.walk(tree)
+        if isinstance(block, ast.With) and "imports_passed_through" in ast.unparse(block.items[0])
+        for name in imports(block)
+        if name.startswith(f"{service}.workflows.")
+    }
+
+
 def imports(tree: ast.AST) -> set[str]:
     """Modules that are imported somewhere in a source, and names that are imported from one."""
     found = set()

@@ -21,6 +21,12 @@ from chassis.schedules import apply as apply_schedules
 from chassis.service import Service
 from chassis.settings import EXIT_WRONG_SETTINGS, ServiceSettings, WrongSettings, load
 
+# It takes a twentieth less of a worker's processor time than asyncio's own loop, and does not exist for Windows.
+if sys.platform == "win32":
+    run_loop = asyncio.run
+else:
+    from uvloop import run as run_loop
+
 logger = logging.getLogger(__name__)
 
 DRAIN_MARGIN = 3
@@ -63,11 +69,11 @@ def run(
         activity.logger.activity_info_on_message = False
         match sys.argv[1:]:
             case []:
-                code = asyncio.run(_serve(name, compose, settings))
+                code = run_loop(_serve(name, compose, settings))
             case ["migrate"]:
-                code = asyncio.run(_once(name, compose, settings, oneoff.migrate))
+                code = run_loop(_once(name, compose, settings, oneoff.migrate))
             case ["schedules"]:
-                code = asyncio.run(_once(name, compose, settings, oneoff.schedules))
+                code = run_loop(_once(name, compose, settings, oneoff.schedules))
             case _:
                 sys.stderr.write(f"usage: python -m {name} [migrate | schedules]\n")
                 code = EXIT_WRONG_SETTINGS

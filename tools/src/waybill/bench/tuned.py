@@ -3,19 +3,22 @@
 Such a choice is no setting of the service, for nobody would make it otherwise: only a benchmark asks what it is worth.
 """
 
+import asyncio
 import gc
 import os
 import runpy
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from chassis import database, sandboxing, service
+from chassis import database, sandboxing, service, serving
+
+T = TypeVar("T")
 
 CHOICE = "WAYBILL_BENCH_CHOICE"
 """Variable that names the choice."""
@@ -71,6 +74,15 @@ def _frozen() -> None:
     service.Service.worker = frozen  # type: ignore[method-assign]
 
 
+def _asyncio() -> None:
+    """Asyncio's own event loop."""
+    vars(serving)["run_loop"] = _asyncio_run
+
+
+def _asyncio_run(main: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(main)
+
+
 def _unprepared() -> None:
     """PostgreSQL parses and plans each statement each time."""
     make: Any = vars(database)["create_async_engine"]
@@ -88,6 +100,7 @@ CHOICES: Mapping[str, Callable[[], None]] = {
     "unsandboxed": _unsandboxed,
     "eager-start": _eager_start,
     "gc-frozen": _frozen,
+    "asyncio": _asyncio,
     "unprepared": _unprepared,
 }
 

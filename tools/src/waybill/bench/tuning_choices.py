@@ -163,6 +163,7 @@ ORDERS: tuple[Choice, ...] = (
     Choice(
         "order_gc", "Python's garbage collector as it is, against frozen and rarer", Alternative(choice="gc-frozen")
     ),
+    Choice("order_uvloop", "uvloop, against asyncio's own event loop", Alternative(choice="asyncio")),
     Choice("order_prepared", "prepared statements (default), against none", Alternative(choice="unprepared")),
     Choice("order_pool", "10 connections to a database, against 5", Alternative(env={"DATABASE_POOL": "5"})),
     Choice(

@@ -9,9 +9,6 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
-from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD
-from orchestrator.workflows.saga import pauses
-
 with workflow.unsafe.imports_passed_through():
     from chassis import apart, versioning
     from chassis.local_first import local_first
@@ -19,6 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.activities import Activities, Message
     from orchestrator.contracts import shipping
     from orchestrator.states import DeliveryState
+    from orchestrator.workflows.options import MESSAGE_TIMEOUT, PATIENT, RECORD
+    from orchestrator.workflows.saga import pauses
 
 TRACK_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(hours=1))
 

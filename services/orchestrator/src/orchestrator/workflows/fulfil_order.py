@@ -8,9 +8,6 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
-from orchestrator.workflows.options import CONCLUDE_TIMEOUT, PATIENT, RECORD
-from orchestrator.workflows.saga import Undo, report, settle, step, undo, unwind
-
 # Contracts are data. They are passed through so that a ``datetime`` in them is the real one: the sandbox's stand-in for
 # it is no type that the converter knows. ``from package import module`` still makes a copy of the module for the
 # sandbox, so members of its enums are compared by value.
@@ -26,7 +23,9 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.workflows.approval import ApprovalWatch
     from orchestrator.workflows.endings import Stop, message_of, stop_of
     from orchestrator.workflows.journal import Found, Journal
+    from orchestrator.workflows.options import CONCLUDE_TIMEOUT, PATIENT, RECORD
     from orchestrator.workflows.pricing import insist_on_limits, parcels_of
+    from orchestrator.workflows.saga import Undo, report, settle, step, undo, unwind
 
 
 @workflow.defn(name="orchestrator.FulfilOrder")
