@@ -20,8 +20,9 @@ from chassis.database import Database
 from chassis.settings import ServiceSettings
 from waybill.bench import tuned, tuned_twin, twin
 from waybill.bench.harness import Result, compete
+from waybill.bench.run import GROUPS as ALL
 from waybill.bench.sides import Alternative, OtherStack, Server, polling, serving
-from waybill.bench.tables import BEGIN, DOCUMENT, END, PAIRS, markdown, renewed
+from waybill.bench.tables import DOCUMENT, FIGURES, FOLDER, markdown, renewed
 from waybill.bench.tuning_choices import METRICS, ORDERS, SHIPPED, TWINS, Choice
 from waybill.bench.tuning_contests import ALONE, GROUPS, ORDERS_A_RUN, Cast, contests
 from waybill.bench.twin_contests import Side
@@ -228,13 +229,19 @@ def test_every_figure_of_every_choice_is_one_that_there_is() -> None:
 
 def test_the_table_of_the_document_is_what_was_measured() -> None:
     document = (ROOT / DOCUMENT).read_text()
-    assert document == renewed(document, ROOT / PAIRS), "python -m waybill.bench.tables"
+    assert document == renewed(document, ROOT / FOLDER), "python -m waybill.bench.tables"
 
 
-@pytest.mark.parametrize("document", ["", BEGIN, END + BEGIN])
+@pytest.mark.parametrize(
+    "document", ["", "<!-- figures.csv -->\n", "<!-- end of figures.csv -->\n<!-- figures.csv -->\n"]
+)
 def test_a_document_without_a_place_for_the_table_is_left_alone(document: str) -> None:
     with pytest.raises(ValueError, match="the document has no"):
-        renewed(document, ROOT / PAIRS)
+        renewed(document, ROOT / FOLDER)
+
+
+def test_the_table_of_figures_names_benchmarks_that_there_are() -> None:
+    assert set(FIGURES) <= {name for group in ALL for name in group.names}
 
 
 def test_a_table_has_a_row_for_each_contest_with_what_it_compares() -> None:

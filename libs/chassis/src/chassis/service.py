@@ -93,6 +93,7 @@ class Service:
                 else {"build_id": versioning.build(sandboxing.packages(self.workflows))}
             ),
             "max_concurrent_activities": self.settings.activity_slots,
+            "max_concurrent_local_activities": self.settings.activity_slots,
             "max_concurrent_workflow_tasks": self.settings.workflow_slots,
             "max_cached_workflows": self.settings.cached_workflows,
             "graceful_shutdown_timeout": timedelta(seconds=self.settings.drain_seconds),

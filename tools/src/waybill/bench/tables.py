@@ -1,4 +1,4 @@
-"""The table of settings in docs/performance.md, from the pairs measured: ``python -m waybill.bench.tables``."""
+"""The tables of docs/performance.md, from the pairs measured: ``python -m waybill.bench.tables``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,10 +6,30 @@ from pathlib import Path
 from waybill.bench.harness import Result, read_pairs
 from waybill.bench.tuning_choices import ORDERS, TWINS
 
-PAIRS = Path("docs/performance/tuning.csv")
+FOLDER = Path("docs/performance")
 DOCUMENT = Path("docs/performance.md")
-BEGIN, END = "<!-- tuning.csv -->\n", "<!-- end of tuning.csv -->\n"
 COLUMNS = ("Benchmark", "Ours, against what", "Ours", "Other", "Ratio", "Unit", "Pairs")
+
+FIGURES: Mapping[str, str] = {
+    "order_cpu_vs_twin": "all processes, with databases, HTTP and telemetry, against the twin: at most 1.6",
+    "order_cpu_vs_twin_workers_and_server": "without PostgreSQL and sandbox, against the twin: at most 1.25",
+    "order_rate_vs_twin": "ten in flight: 0.7 or more",
+    "order_latency_vs_twin": "from start to last state, ten in flight: at most 1.6",
+    "events_per_order": "history events over all workflows of an order of one parcel: at most 1.15",
+    "separation_cost": "the twin, against the same activities in one workflow on one queue",
+    "cost_linear": "500 orders, against 100: at most 1.15",
+    "worker_memory_vs_bare": "the largest idle service, against a bare worker: at most 2.2",
+    "worker_start_vs_bare": "from the start to polling, against a bare worker: at most 4",
+    "scale_pool_4": "four replicas, against four times one: 0.95 or more",
+    "scale_pool_8": "eight replicas, against eight times one: 0.90 or more",
+}
+"""What the benchmarks compare that are no choice of a setting."""
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "figures": FIGURES,
+    "tuning": {choice.contest(figure): choice.note for choice in (*TWINS, *ORDERS) for figure in choice.figures},
+}
+"""What each contest compares, by the name of the file of pairs and the contest's."""
 
 
 def markdown(results: Sequence[Result], notes: Mapping[str, str]) -> str:
@@ -31,23 +51,25 @@ def markdown(results: Sequence[Result], notes: Mapping[str, str]) -> str:
     return "".join((*head, *rows))
 
 
-def renewed(document: str, pairs: Path) -> str:
-    """A document with the table of what was measured.
+def renewed(document: str, folder: Path) -> str:
+    """A document with the tables of what was measured.
 
     Args:
-        document: As it is, with ``BEGIN`` and ``END`` in it.
-        pairs: The file of pairs.
+        document: As it is. It has a place for each table, between two comments that name the file.
+        folder: Of the files of pairs.
 
     Raises:
-        ValueError: If the document has no place for it.
+        ValueError: If the document has no place for one of them.
     """
-    if not 0 <= document.find(BEGIN) < document.find(END):
-        raise ValueError(f"the document has no {BEGIN.strip()} before {END.strip()}")
-    notes = {choice.contest(figure): choice.note for choice in (*TWINS, *ORDERS) for figure in choice.figures}
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + "\n" + markdown(read_pairs(pairs), notes) + "\n" + END + after
+    for name, notes in TABLES.items():
+        begin, end = f"<!-- {name}.csv -->\n", f"<!-- end of {name}.csv -->\n"
+        if not 0 <= document.find(begin) < document.find(end):
+            raise ValueError(f"the document has no {begin.strip()} before {end.strip()}")
+        before, _, rest = document.partition(begin)
+        _, _, after = rest.partition(end)
+        document = before + begin + "\n" + markdown(read_pairs(folder / f"{name}.csv"), notes) + "\n" + end + after
+    return document
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(renewed(DOCUMENT.read_text(), PAIRS))
+    DOCUMENT.write_text(renewed(DOCUMENT.read_text(), FOLDER))
