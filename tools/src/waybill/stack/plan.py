@@ -50,7 +50,7 @@ TEMPORAL_SETTINGS = {
     "matching.taskQueueInfoByBuildIdTTL": '"200ms"',
     # It would keep every workflow of the last hour in memory, as many as 128,000: in so many bytes, rather.
     "history.cacheSizeBasedLimit": "true",
-    "history.hostLevelCacheMaxSizeBytes": str(96 * 1024 * 1024),
+    "history.hostLevelCacheMaxSizeBytes": str(24 * 1024 * 1024),
 }
 TEMPORAL_PRAGMAS = {
     # More than twice the orders a second of SQLite's defaults. A killed server loses nothing; a power cut may.
