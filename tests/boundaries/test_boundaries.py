@@ -81,7 +81,7 @@ def spoken(tree: ast.AST) -> list[tuple[int, str]]:
 
 
 PURE = {"collections", "dataclasses", "datetime", "enum", "re", "typing", "temporalio"}
-"""What a contract may import. The workflow sandbox shares it (chassis.service.runner), and sees no clock in it."""
+"""What a contract may import. The workflow sandbox shares it (chassis.sandboxing.runner), and sees no clock in it."""
 CLOCKS = {"now", "today", "utcnow"}
 
 
