@@ -1,5 +1,6 @@
 """The tables of docs/performance.md, from the pairs measured: ``python -m waybill.bench.tables``."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,6 +33,16 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 """What each contest compares, by the name of the file of pairs and the contest's."""
 
 
+LOADS = ("pool-alone", "whole-orders", "step", "isolation")
+"""Tables of a load's report, as its CSV has them."""
+
+
+def verbatim(path: Path) -> str:
+    """A CSV file as a table."""
+    head, *rows = csv.reader(path.read_text().splitlines())
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
+
+
 def markdown(results: Sequence[Result], notes: Mapping[str, str]) -> str:
     """A table.
 
@@ -62,13 +73,19 @@ def renewed(document: str, folder: Path) -> str:
         ValueError: If the document has no place for one of them.
     """
     for name, notes in TABLES.items():
-        begin, end = f"<!-- {name}.csv -->\n", f"<!-- end of {name}.csv -->\n"
-        if not 0 <= document.find(begin) < document.find(end):
-            raise ValueError(f"the document has no {begin.strip()} before {end.strip()}")
-        before, _, rest = document.partition(begin)
-        _, _, after = rest.partition(end)
-        document = before + begin + "\n" + markdown(read_pairs(folder / f"{name}.csv"), notes) + "\n" + end + after
+        document = _with(document, name, markdown(read_pairs(folder / f"{name}.csv"), notes))
+    for name in LOADS:
+        document = _with(document, name, verbatim(folder / f"{name}.csv"))
     return document
+
+
+def _with(document: str, name: str, table: str) -> str:
+    begin, end = f"<!-- {name}.csv -->\n", f"<!-- end of {name}.csv -->\n"
+    if not 0 <= document.find(begin) < document.find(end):
+        raise ValueError(f"the document has no {begin.strip()} before {end.strip()}")
+    before, _, rest = document.partition(begin)
+    _, _, after = rest.partition(end)
+    return before + begin + "\n" + table + "\n" + end + after
 
 
 if __name__ == "__main__":
