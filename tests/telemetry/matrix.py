@@ -19,8 +19,6 @@ EVERYWHERE = {
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
     "python_info",
-    "temporal_activity_execution_latency_seconds_count",
-    "temporal_activity_schedule_to_start_latency_seconds_count",
     "temporal_num_pollers",
     "temporal_request_latency_seconds_count",
     "temporal_worker_task_slots_available",
@@ -28,6 +26,18 @@ EVERYWHERE = {
     "temporal_workflow_completed_total",
     "temporal_workflow_task_schedule_to_start_latency_seconds_count",
 }
+LOCAL = {"temporal_local_activity_execution_latency_seconds_count"}
+ORDINARY = {
+    "temporal_activity_execution_latency_seconds_count",
+    "temporal_activity_schedule_to_start_latency_seconds_count",
+}
+ACTIVITIES = {
+    "orchestrator": LOCAL | ORDINARY,
+    "inventory": LOCAL,
+    "payments": ORDINARY,
+    "shipping": LOCAL | ORDINARY,
+}
+"""What is measured of activities, by what the services have of them."""
 SQL = {("SELECT", Kind.CLIENT), ("INSERT", Kind.CLIENT), ("UPDATE", Kind.CLIENT)}
 CALL = {("POST", Kind.CLIENT)}
 
@@ -91,7 +101,8 @@ MATRIX = {
         | CALL
         | requests("POST /orders", "GET /orders/{order_id}", "POST /orders/{order_id}/approval")
         | workflows("orchestrator.FulfilOrder", "orchestrator.FollowDelivery")
-        | activities("orchestrator.record_state", "orchestrator.record_delivery", "orchestrator.send_message")
+        | activities("orchestrator.record_state", "orchestrator.record_delivery", "orchestrator.conclude")
+        | activities("orchestrator.send_message")
         | {("StartWorkflow:orchestrator.FulfilOrder", Kind.CLIENT), ("HandleUpdate:decide", Kind.SERVER)}
         | children(
             "inventory.ReserveStock",

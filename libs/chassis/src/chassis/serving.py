@@ -33,6 +33,9 @@ DRAIN_MARGIN = 3
 """Seconds after the drain within which the worker must have ended. What holds it longer, such as a short write that is
 tried again and again while the database is away, is left to whoever takes over."""
 
+LOOK_SECONDS = 1.0
+"""How often is looked whether the HTTP server still listens."""
+
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
@@ -121,7 +124,7 @@ async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) ->
         )
         return 1
     logger.info("HTTP is up on %s:%d", settings.host, settings.port)
-    listening = asyncio.create_task(server.serve_forever(), name="HTTP")
+    listening = asyncio.create_task(_while_serving(server), name="HTTP")
     try:
         return await _until_stopped(service, app[health.HEALTH], stop, listening)
     except DrainOverdue as overdue:
@@ -139,6 +142,12 @@ async def _serve(name: str, compose: Compose[SettingsT], settings: SettingsT) ->
         await service.database.close()
         if traced is not None:
             await traced.finish()
+
+
+async def _while_serving(server: asyncio.AbstractServer) -> None:
+    """Wait until a server is closed. ``serve_forever`` would do on asyncio's loop; on uvloop's it does not end then."""
+    while server.is_serving():  # noqa: ASYNC110 - it gives no event
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _until_stopped(

@@ -86,7 +86,11 @@ def compose(settings: Settings, connection: Connection) -> Service:
 
     async def beside(_: Connection) -> None:
         if settings.background == "closes the server":
-            [server] = [each for each in gc.get_objects() if isinstance(each, asyncio.base_events.Server)]
+            # Of whichever event loop: they have no base class in common.
+            named = (each for each in gc.get_objects() if type(each).__name__ == "Server")
+            [server] = [
+                each for each in named if isinstance(each, asyncio.AbstractServer) or hasattr(each, "is_serving")
+            ]
             server.close()
             await asyncio.Event().wait()
         if settings.background == "dies":
