@@ -5,10 +5,8 @@ import json
 import re
 import shutil
 from collections.abc import AsyncIterator
-from importlib import util
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -20,9 +18,11 @@ from playwright.async_api import Browser, Locator, async_playwright
 
 from waybill.load.report.axes import axis, nice, number
 from waybill.load.report.files import write, write_orders, write_samples
-from waybill.load.report.model import Chart, Moment, Series, from_json
+from waybill.load.report.model import Bars, Chart, Moment, Series, from_json
 from waybill.load.report.page import page
 from waybill.load.report.svg import MOST_POINTS, NARROW, WIDE, Format, bars, lines, thin
+
+from . import load_recorded as recorded
 
 CHROMIUM = shutil.which("chromium")
 ARGS = [
@@ -39,19 +39,6 @@ NEAR = 24
 DRAWN = 25
 """Pixels of a series' colour at least, if it is drawn."""
 finite = st.floats(min_value=-1e9, max_value=1e9)
-
-
-def _recorded() -> ModuleType:
-    """The module beside this one: tests are no package."""
-    spec = util.spec_from_file_location("load_recorded", Path(__file__).with_name("load_recorded.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-recorded = _recorded()
 
 
 @given(st.lists(finite, min_size=1, max_size=20), st.integers(2, 10))
@@ -174,7 +161,10 @@ async def test_a_browser_draws_every_line_in_light_and_dark_on_a_screen_and_on_a
     assert complaints == []
     assert await opened.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
-    charts = [chart for section in document.sections for chart in (*section.charts, *section.bars)]
+    charts: list[Chart | Bars] = []
+    for section in document.sections:
+        charts += section.charts
+        charts += section.bars
     shown = opened.locator("figure svg:visible")
     assert await shown.count() == len(charts)
     for place, chart in enumerate(charts):

@@ -2,9 +2,7 @@
 
 import math
 from dataclasses import replace
-from importlib import util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,18 +18,8 @@ from waybill.planning.queueing import busy, delay_probability, waiting
 from waybill.stack import SERVICES, Stack
 from waybill.stack.plan import PORTS
 
+from . import planning_recorded as recorded
 
-def _recorded() -> ModuleType:
-    """The module beside this one: tests are no package."""
-    spec = util.spec_from_file_location("planning_recorded", Path(__file__).with_name("planning_recorded.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-recorded = _recorded()
 USUAL = Options()
 rates = st.floats(min_value=0.01, max_value=500)
 shares = st.floats(min_value=0.0, max_value=5.0)

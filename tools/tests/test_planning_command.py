@@ -2,9 +2,7 @@
 
 import json
 import re
-from importlib import util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,18 +16,8 @@ from waybill.planning.measured import PlanError
 from waybill.planning.plan import make
 from waybill.stack import SERVICES
 
+from . import planning_recorded as recorded
 
-def _recorded() -> ModuleType:
-    """The module beside this one: tests are no package."""
-    spec = util.spec_from_file_location("planning_recorded", Path(__file__).with_name("planning_recorded.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-recorded = _recorded()
 LOADS = Path("build/load")
 
 
