@@ -10,9 +10,10 @@ from temporalio.common import Priority, WorkflowIDReusePolicy
 from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError, is_cancelled_exception
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
-from orchestrator.workflows.options import PATIENT, RECORD_TIMEOUT
+from orchestrator.workflows.options import PATIENT, RECORD
 
 with workflow.unsafe.imports_passed_through():
+    from chassis.local_first import local_first
     from chassis.progress import Progress
     from chassis.shielding import uninterrupted
     from orchestrator import contract, import_contract
@@ -259,12 +260,8 @@ class ImportOrders(import_contract.ImportOrders):
         return self._at.sequence
 
     async def _note(self) -> None:
-        await workflow.execute_local_activity_method(
-            ImportActivities.note_import,
-            Note(self._request.import_id, self._status, self._next_sequence()),
-            start_to_close_timeout=RECORD_TIMEOUT,
-            retry_policy=PATIENT,
-        )
+        note = Note(self._request.import_id, self._status, self._next_sequence())
+        await local_first(ImportActivities.note_import, note, RECORD)
 
 
 def _look_away(task: "asyncio.Task[Any]") -> None:
