@@ -47,7 +47,7 @@ class Work:
 
     async def _do(self, number: int) -> int:
         if self.tries <= self.slow:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         if self.tries <= self.failures:
             raise ApplicationError("not now", type=self.kind)
         if self.then:
