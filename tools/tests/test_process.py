@@ -16,9 +16,10 @@ from waybill.stack.spec import Backoff, NotReady, Spec, StackError, State, Tell
 
 IDLE = "import time\nprint('up', flush=True)\ntime.sleep(600)\n"
 DEAF = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(600)\n"
+# The handler writes past Python's buffers: a signal may come while the first line is still being printed.
 POLITE = """
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (print('drained', flush=True), sys.exit(0)))
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'drained\\n'), sys.exit(0)))
 print('up', flush=True)
 time.sleep(600)
 """

@@ -284,8 +284,8 @@ class Activities:
         ]
 
     async def _tracked(self, order_id: str, number: int) -> ParcelRow:
-        parcel = await self._store.parcel(order_id, number)
-        if await self._store.is_cancelled(order_id):
+        parcel, is_cancelled = await self._store.tracked(order_id, number)
+        if is_cancelled:
             raise _refuse(Refusal.SHIPMENT_CANCELLED, f"the shipment of {order_id} is cancelled")
         if parcel is None or parcel.state is not ParcelState.BOOKED:
             raise _refuse(Refusal.NOT_BOOKED, f"parcel {number} of {order_id} is not booked")

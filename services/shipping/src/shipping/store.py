@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -190,11 +190,21 @@ class Store:
         async with self._engine.connect() as connection:
             return await self._parcel(connection, order_id, parcel)
 
-    async def is_cancelled(self, order_id: str) -> bool:
-        """Whether the order's fence stands."""
+    async def tracked(self, order_id: str, parcel: int) -> tuple[ParcelRow | None, bool]:
+        """One parcel, and whether the order's fence stands, both of the same moment.
+
+        Returns:
+            The parcel, or None if nobody ever meant to book it, and whether the fence stands.
+        """
+        its = and_(parcels.c.order_id == shipments.c.order_id, parcels.c.parcel == parcel)
+        query = (
+            select(shipments.c.cancelled, *_COLUMNS).outerjoin(parcels, its).where(shipments.c.order_id == order_id)
+        )
         async with self._engine.connect() as connection:
-            query = select(shipments.c.cancelled).where(shipments.c.order_id == order_id)
-            return bool((await connection.execute(query)).scalar())
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None, False
+        return None if row.parcel is None else _row(row), row.cancelled
 
     async def page(self, after: str, limit: int) -> list[Shipment]:
         """Orders by their ids.
