@@ -59,13 +59,16 @@ class Window:
         return {name: scrape - self.begin.services.get(name, Scrape()) for name, scrape in self.end.services.items()}
 
     def cores(self) -> dict[str, float]:
-        """CPU seconds a second, of each process that was there from the beginning to the end."""
+        """CPU seconds a second, of each process that was there at some time in it, under whatever process id.
+
+        One that came in the middle counts from 0, and one that went until it was last seen: see ``Machine``.
+        """
+        if self.seconds <= 0:
+            return {}
         names = (name.removeprefix("cpu_seconds/") for name in self.end.values if name.startswith("cpu_seconds/"))
-        return {
-            name: self.grown(f"cpu_seconds/{name}") / self.seconds
-            for name in names
-            if f"cpu_seconds/{name}" in self.begin.values and self.seconds > 0
-        }
+        used = {name: self.grown(f"cpu_seconds/{name}") / self.seconds for name in names}
+        # A name that nobody had in it keeps its figure from before.
+        return {name: each for name, each in used.items() if each or f"memory_bytes/{name}" in self.end.values}
 
     def machine(self) -> float | None:
         """Share of the machine's CPU that was busy, whoever used it; None where the deployment is elsewhere."""
