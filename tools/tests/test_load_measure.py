@@ -72,6 +72,27 @@ def test_a_replica_that_was_born_anew_adds_to_what_it_counted_before() -> None:
     assert memory.service("shipping").total(name) == 5
 
 
+def test_replicas_that_answer_in_turns_behind_one_address_are_counted_each_for_itself() -> None:
+    memory, name, born = Memory(since=100), "temporal_activity_execution_failed_total", "process_start_time_seconds"
+    for step in range(10):
+        memory.saw("shipping", scrape(name, 5_000 + step) + scrape(born, 1))
+        memory.saw("shipping", scrape(name, 70_000 + 2 * step) + scrape(born, 2))
+    assert memory.service("shipping").total(name) == 9 + 18  # since they were first seen
+    memory.saw("shipping", scrape(name, 4) + scrape(born, 101))  # a third one comes
+    memory.saw("shipping", scrape(name, 70_020) + scrape(born, 2))
+    assert memory.service("shipping").total(name) == 9 + 20 + 4
+
+
+def test_a_replica_that_comes_back_without_saying_when_it_was_born_takes_no_count_with_it() -> None:
+    memory, name = Memory(since=100), "temporal_activity_execution_failed_total"
+    memory.saw("shipping", scrape(name, 3))
+    memory.saw("shipping", scrape(name, 8))
+    memory.alive([])
+    memory.saw("shipping", scrape(name, 1))
+    memory.saw("shipping", scrape(name, 2))
+    assert memory.service("shipping").total(name) == 5 + 1
+
+
 def test_percentiles_are_those_of_what_was_recorded() -> None:
     found = Latencies(number / 1000 for number in range(1, 1001))
     assert found.percentile(50) == pytest.approx(0.5, rel=0.01)
