@@ -174,7 +174,44 @@ def test_full_slots_with_a_backlog_are_the_limit() -> None:
 
 
 def test_tasks_that_wait_beside_free_slots_are_held_back_by_a_rate() -> None:
-    assert limit(window(backlog=50, used=4)).resource is Resource.RATE
+    found = limit(window(backlog=50, used=4))
+    assert found.resource is Resource.RATE
+    assert "a rate limit of shipping" in found.words
+
+
+def test_what_was_before_there_was_a_backlog_does_not_count_for_what_limited_it() -> None:
+    """The longer part of a minute is a ramp with free slots; then tasks wait, and all slots are taken."""
+    ramp = [Sample(at, {**window(used=2).samples[0].values, "backlog/shipping/activity": 1.0}) for at in range(20)]
+    full = [Sample(at, dict(window(backlog=30, used=10).samples[0].values)) for at in range(20, 45)]
+    whole = window()
+    found = limit(Window(whole.begin, whole.end, [*ramp, *full]))
+    assert found.resource is Resource.SLOTS
+    assert found.words == "shipping's 10 activity slots"
+
+
+def test_a_replica_that_drains_leaves_no_free_slots_to_the_tasks_that_wait() -> None:
+    """Five samples: two replicas are full, the second one drains, and the first is full alone."""
+    samples = window(backlog=30, used=10).samples[:5]
+    samples[1].values["slots_used/shipping-2/activity"] = 1.0
+    for sample in samples[2:]:
+        sample.values = {name: value for name, value in sample.values.items() if "shipping-2" not in name}
+    whole = window()
+    found = limit(Window(whole.begin, whole.end, samples))
+    assert found.resource is Resource.SLOTS
+    assert found.words == "shipping's 5 to 10 activity slots"
+
+
+@pytest.mark.parametrize(("absent", "resource"), [(8, Resource.ABSENT), (2, Resource.SLOTS)])
+def test_a_pool_without_a_replica_is_told_from_one_that_is_full(absent: int, resource: Resource) -> None:
+    whole = window(backlog=50, used=10)
+    for place, sample in enumerate(whole.samples):
+        sample.values |= {"busy_seconds": 1.0, "memory_bytes/payments": 1.0, "memory_bytes/shipping": 1.0}
+        if place >= len(whole.samples) - absent:
+            kept = ("backlog/", "busy_seconds", "memory_bytes/payments")
+            sample.values = {name: value for name, value in sample.values.items() if name.startswith(kept)}
+    found = limit(whole)
+    assert found.resource is resource
+    assert ("no replica" in found.words) == (resource is Resource.ABSENT)
 
 
 def test_where_nothing_waits_nothing_is_the_limit() -> None:

@@ -87,22 +87,30 @@ class Window:
 
     def slots(self, service: str, kind: str) -> tuple[float, float] | None:
         """Slots of all replicas together that were in use, and how many there were, both as means; None if unknown."""
-        used, of = [], []
-        for sample in self.samples:
-            pairs = [
-                (value, sample.values[name.replace("slots_used/", "slots/")])
-                for name, value in sample.values.items()
-                if name.startswith("slots_used/") and name.endswith(f"/{kind}") and _service(name) == service
-            ]
-            if pairs:
-                used.append(sum(each for each, _ in pairs))
-                of.append(sum(each for _, each in pairs))
-        return (statistics.fmean(used), statistics.fmean(of)) if of else None
+        pairs = [pair for sample in self.samples if (pair := slots_of(sample, service, kind)) is not None]
+        return (statistics.fmean(used for used, _ in pairs), statistics.fmean(of for _, of in pairs)) if pairs else None
 
     def waiting(self, service: str, kind: str) -> float:
         """Tasks that waited in the middle of all samples: a peak is no backlog."""
         line = self.line(f"backlog/{service}/{kind}")
         return statistics.median(line) if line else 0.0
+
+
+def slots_of(sample: Sample, service: str, kind: str) -> tuple[float, float] | None:
+    """Slots of all replicas that were in use at a moment, and how many there were; None if no replica told."""
+    pairs = [
+        (value, sample.values[name.replace("slots_used/", "slots/")])
+        for name, value in sample.values.items()
+        if name.startswith("slots_used/") and name.endswith(f"/{kind}") and _service(name) == service
+    ]
+    return (sum(used for used, _ in pairs), sum(of for _, of in pairs)) if pairs else None
+
+
+def lives(sample: Sample, service: str) -> bool | None:
+    """Whether a service had a process at a moment; None where the deployment is not on this machine."""
+    if "busy_seconds" not in sample.values:
+        return None
+    return any(name.startswith("memory_bytes/") and _service(name) == service for name in sample.values)
 
 
 def _service(name: str) -> str:
