@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -70,6 +71,8 @@ async def test_orders_at_a_rate_are_all_accounted_for(stack: Stack, tmp_path: Pa
     assert results["states_seconds_per_order"]["reserving"] > 0
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert len((tmp_path / "orders.csv").read_text().splitlines()) == 12 + SMALL.warm_up + 1
+    assert re.fullmatch(r"1\.\d+\.\d+.*", document["versions"]["temporal"])
+    assert re.match(r"\d+\.\d+", document["versions"]["postgresql"])
 
 
 async def test_a_run_that_waits_for_its_parcels_is_one_to_plan_from(stack: Stack, tmp_path: Path) -> None:
@@ -130,6 +133,7 @@ async def test_a_deployment_of_which_only_addresses_are_known_is_loaded_too(stac
     assert results["machine_busy_share"] is None
     assert set(results["cpu_seconds_per_order"]) >= set(SERVICES)  # by their own word
     assert "anatomy" not in results
+    assert document["versions"]["temporal"] == document["versions"]["postgresql"] == "not known"
 
 
 async def test_the_pool_alone_is_measured_at_saturation(stack: Stack, tmp_path: Path) -> None:

@@ -30,6 +30,12 @@ PERCENTS = (50.0, 90.0, 95.0)
 DOWN = 2.0
 
 
+def both_kinds(options: Isolate) -> Mix:
+    """Orders that need the pool, and orders that do not."""
+    shares = {name: options.needless * part / sum(NEEDLESS.values()) for name, part in NEEDLESS.items()}
+    return Mix({"fulfilled": 1 - options.needless, **shares})
+
+
 @dataclass
 class Marks:
     """Moments between the parts."""
@@ -39,7 +45,7 @@ class Marks:
 
 
 async def isolate(session: Session, common: Common, options: Isolate) -> Section:
-    """Run the three parts under one load.
+    """Run the three parts under one load: of what all experiments share all counts but the mix.
 
     Raises:
         LoadError: If every order needs the pool.
@@ -48,10 +54,7 @@ async def isolate(session: Session, common: Common, options: Isolate) -> Section
         raise LoadError(
             f"every order needs {options.service}: there is none to compare with; take payments or shipping"
         )
-    weights = {"fulfilled": 1 - options.needless} | {
-        name: options.needless * part / 2 for name, part in NEEDLESS.items()
-    }
-    mix = Mix(weights)
+    mix = both_kinds(options)
     await session.stock_up(mix)
     marks = Marks()
     seconds = options.before_seconds + options.fault_seconds + options.after_seconds
