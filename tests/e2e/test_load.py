@@ -1,7 +1,10 @@
 """Load on real processes, in small: every order is accounted for, and what somebody stops is reported all the same."""
 
 import asyncio
+import csv
 import json
+import re
+import sys
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,13 +21,14 @@ from waybill.demo.screen import Screen
 from waybill.load.arrivals import Spacing
 from waybill.load.conduct import GOOD, Conclusion, Experiment, Trial, conduct
 from waybill.load.mix import Mix
-from waybill.load.options import Arrivals, Common, Pool, Whole
+from waybill.load.options import Arrivals, Common, Pool, Step, Whole
 from waybill.load.outside import arranged
 from waybill.load.plain import plain
 from waybill.load.pool import SERVICE, pool
 from waybill.load.progress import Progress
 from waybill.load.report.model import Section
 from waybill.load.session import Session, opened
+from waybill.load.step import step
 from waybill.load.targets import Embedded, Remote, Target
 from waybill.load.whole import whole
 from waybill.planning.compare import of_one_report
@@ -70,6 +74,8 @@ async def test_orders_at_a_rate_are_all_accounted_for(stack: Stack, tmp_path: Pa
     assert results["states_seconds_per_order"]["reserving"] > 0
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert len((tmp_path / "orders.csv").read_text().splitlines()) == 12 + SMALL.warm_up + 1
+    assert re.fullmatch(r"1\.\d+\.\d+.*", document["versions"]["temporal"])
+    assert re.match(r"\d+\.\d+", document["versions"]["postgresql"])
 
 
 async def test_a_run_that_waits_for_its_parcels_is_one_to_plan_from(stack: Stack, tmp_path: Path) -> None:
@@ -130,6 +136,97 @@ async def test_a_deployment_of_which_only_addresses_are_known_is_loaded_too(stac
     assert results["machine_busy_share"] is None
     assert set(results["cpu_seconds_per_order"]) >= set(SERVICES)  # by their own word
     assert "anatomy" not in results
+    assert document["versions"]["temporal"] == document["versions"]["postgresql"] == "not known"
+
+
+def cpu(results: dict[str, Any]) -> dict[str, float]:
+    """Cores of each process, none of which is less than nothing."""
+    cores: dict[str, float] = results["cores"]
+    assert {"temporal", "postgres", *SERVICES} <= set(cores)
+    assert all(used >= 0 for used in cores.values()), cores
+    return cores
+
+
+@pytest.mark.timeout(300)  # the pool is restarted twice
+async def test_a_step_up_and_down_loses_no_order_and_repeats_no_activity(stack: Stack, tmp_path: Path) -> None:
+    options = Step(
+        slots=2,
+        provider_seconds=0.3,
+        rate=1.0,
+        before_seconds=2.0,
+        react_seconds=1.0,
+        after_seconds=4.0,
+        down_seconds=2.0,
+        replicas=(1, 2),
+    )
+    common = replace(SMALL, mix=Mix({"fulfilled": 1, "two-parcels": 1}))
+    try:
+        code, document = await run(Embedded(stack), tmp_path, lambda session: step(session, common, options))
+    finally:
+        stack.env["shipping"].pop("SHIPPING_ACTIVITY_SLOTS")
+        await stack.restart("shipping")
+    assert code == GOOD, document["verdict"]
+    assert stack.replicas("shipping") == ["shipping"]
+    [section] = document["sections"]
+    results = section["results"]
+    marks = list(results["marks_seconds"])
+    assert marks == [
+        "load doubled",
+        "scaling to 2",
+        "2 replicas ready",
+        "load halved",
+        "draining to 1",
+        "1 replica left",
+    ]
+    with (tmp_path / "orders.csv").open() as file:
+        placed = list(csv.DictReader(file))
+    assert all(row["ended"] for row in placed)
+    assert results["orders_ended"] == len(placed) - common.warm_up > 10
+    assert results["backlog_max"] > 2
+    assert results["drained_seconds_after_halved"] is not None
+    # It came in the middle and went before the end, and what it used is in no other's sum.
+    assert cpu(results)["shipping-2"] > 0
+    drain = results["drain"]
+    assert drain["orders_looked_at"] > 0
+    assert drain["activities_lost"] == 0
+    # A task that is handed out while a worker closes its polls is begun again: docs/load.md, "A step".
+    assert all("timeout" in words for words in drain["activities_repeated"])
+    assert drain["highest_attempt"] == 1 + bool(drain["activities_repeated"])
+    assert any("2 replicas ready" in line for line in section["text"])
+
+
+@pytest.mark.timeout(300)
+async def test_a_starved_pool_holds_up_those_that_need_it_and_no_others(stack: Stack, tmp_path: Path) -> None:
+    """By the command, on a stack that somebody else runs."""
+    options = "--rate 3 --before-seconds 3 --fault-seconds 4 --after-seconds 2 --name tiny --json"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "waybill", "load", "isolate", *options.split()),
+        *("--directory", str(stack.directory), "--to", str(tmp_path)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await process.communicate()
+    document = json.loads(told)
+    assert process.returncode == GOOD, document["verdict"]
+    assert document == json.loads((tmp_path / "tiny" / "report.json").read_text())
+    assert document["settings"]["isolate.fault_seconds"] == 4
+    assert document["settings"]["common.warm_up"] == Common().warm_up
+    assert document["settings"]["common.mix"]["weights"]["fulfilled"] == 0.5
+    [section] = document["sections"]
+    results = section["results"]
+    for part in results["parts"].values():
+        cpu(part)
+    assert "shipping" in results["parts"]["fault"]["cores"]
+    # On a machine that is busy with something else, that is the limit; it is never a rate, for there is none.
+    assert results["limited_by"]["fault"] in {"absent", "machine"}
+    assert results["recovered_seconds"] is not None
+    needless, needing = results["needless_latency_seconds"], results["needing_latency_seconds"]
+    assert all(each[part]["count"] > 0 for each in (needless, needing) for part in ("before", "fault"))
+    assert needing["fault"]["p50"] > needless["fault"]["p50"]
+    ratios = results["latency_ratios_to_before"]
+    for part in ("fault", "after"):  # how many came after it depends on how long the pool took to start
+        expected = needless[part]["p95"] / needless["before"]["p95"] if needless[part]["count"] else None
+        assert ratios["needless"][part]["p95"] == pytest.approx(expected)
+    assert stack.replicas("shipping") == ["shipping"]
 
 
 async def test_the_pool_alone_is_measured_at_saturation(stack: Stack, tmp_path: Path) -> None:

@@ -72,6 +72,27 @@ def test_a_replica_that_was_born_anew_adds_to_what_it_counted_before() -> None:
     assert memory.service("shipping").total(name) == 5
 
 
+def test_replicas_that_answer_in_turns_behind_one_address_are_counted_each_for_itself() -> None:
+    memory, name, born = Memory(since=100), "temporal_activity_execution_failed_total", "process_start_time_seconds"
+    for step in range(10):
+        memory.saw("shipping", scrape(name, 5_000 + step) + scrape(born, 1))
+        memory.saw("shipping", scrape(name, 70_000 + 2 * step) + scrape(born, 2))
+    assert memory.service("shipping").total(name) == 9 + 18  # since they were first seen
+    memory.saw("shipping", scrape(name, 4) + scrape(born, 101))  # a third one comes
+    memory.saw("shipping", scrape(name, 70_020) + scrape(born, 2))
+    assert memory.service("shipping").total(name) == 9 + 20 + 4
+
+
+def test_a_replica_that_comes_back_without_saying_when_it_was_born_takes_no_count_with_it() -> None:
+    memory, name = Memory(since=100), "temporal_activity_execution_failed_total"
+    memory.saw("shipping", scrape(name, 3))
+    memory.saw("shipping", scrape(name, 8))
+    memory.alive([])
+    memory.saw("shipping", scrape(name, 1))
+    memory.saw("shipping", scrape(name, 2))
+    assert memory.service("shipping").total(name) == 5 + 1
+
+
 def test_percentiles_are_those_of_what_was_recorded() -> None:
     found = Latencies(number / 1000 for number in range(1, 1001))
     assert found.percentile(50) == pytest.approx(0.5, rel=0.01)
@@ -153,7 +174,44 @@ def test_full_slots_with_a_backlog_are_the_limit() -> None:
 
 
 def test_tasks_that_wait_beside_free_slots_are_held_back_by_a_rate() -> None:
-    assert limit(window(backlog=50, used=4)).resource is Resource.RATE
+    found = limit(window(backlog=50, used=4))
+    assert found.resource is Resource.RATE
+    assert "a rate limit of shipping" in found.words
+
+
+def test_what_was_before_there_was_a_backlog_does_not_count_for_what_limited_it() -> None:
+    """The longer part of a minute is a ramp with free slots; then tasks wait, and all slots are taken."""
+    ramp = [Sample(at, {**window(used=2).samples[0].values, "backlog/shipping/activity": 1.0}) for at in range(20)]
+    full = [Sample(at, dict(window(backlog=30, used=10).samples[0].values)) for at in range(20, 45)]
+    whole = window()
+    found = limit(Window(whole.begin, whole.end, [*ramp, *full]))
+    assert found.resource is Resource.SLOTS
+    assert found.words == "shipping's 10 activity slots"
+
+
+def test_a_replica_that_drains_leaves_no_free_slots_to_the_tasks_that_wait() -> None:
+    """Five samples: two replicas are full, the second one drains, and the first is full alone."""
+    samples = window(backlog=30, used=10).samples[:5]
+    samples[1].values["slots_used/shipping-2/activity"] = 1.0
+    for sample in samples[2:]:
+        sample.values = {name: value for name, value in sample.values.items() if "shipping-2" not in name}
+    whole = window()
+    found = limit(Window(whole.begin, whole.end, samples))
+    assert found.resource is Resource.SLOTS
+    assert found.words == "shipping's 5 to 10 activity slots"
+
+
+@pytest.mark.parametrize(("absent", "resource"), [(8, Resource.ABSENT), (2, Resource.SLOTS)])
+def test_a_pool_without_a_replica_is_told_from_one_that_is_full(absent: int, resource: Resource) -> None:
+    whole = window(backlog=50, used=10)
+    for place, sample in enumerate(whole.samples):
+        sample.values |= {"busy_seconds": 1.0, "memory_bytes/payments": 1.0, "memory_bytes/shipping": 1.0}
+        if place >= len(whole.samples) - absent:
+            kept = ("backlog/", "busy_seconds", "memory_bytes/payments")
+            sample.values = {name: value for name, value in sample.values.items() if name.startswith(kept)}
+    found = limit(whole)
+    assert found.resource is resource
+    assert ("no replica" in found.words) == (resource is Resource.ABSENT)
 
 
 def test_where_nothing_waits_nothing_is_the_limit() -> None:

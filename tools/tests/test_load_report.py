@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops
 from playwright.async_api import Browser, Locator, async_playwright
 
 from waybill.load.report.axes import axis, nice, number
@@ -175,6 +175,13 @@ async def test_a_browser_draws_every_line_in_light_and_dark_on_a_screen_and_on_a
         picture = await drawing.screenshot()
         for name, count in _counted(picture, colours).items():
             assert count >= DRAWN, f"{chart.title}: {name} has {count} pixels"
+        dashed = drawing.locator(".reference")
+        assert await dashed.count() == (isinstance(chart, Chart) and chart.reference is not None), chart.title
+        if await dashed.count():
+            # Its colour is that of letters too: what matters is which pixels go when it goes.
+            await dashed.evaluate("line => { line.style.visibility = 'hidden' }")
+            count = _different(picture, await drawing.screenshot())
+            assert count >= DRAWN, f"{chart.title}: the dashed line has {count} pixels"
     paper = Image.open(BytesIO(await opened.screenshot())).convert("L").getpixel((2, 2))
     assert isinstance(paper, int | float)
     assert (paper < 64) == (scheme == "dark")
@@ -191,6 +198,14 @@ async def _colours(drawing: Locator) -> list[tuple[int, int, int]]:
     )
     triples = [[int(part) for part in re.findall(r"\d+", colour)[:3]] for colour in found]
     return [(red, green, blue) for red, green, blue in triples]
+
+
+def _different(one: bytes, other: bytes) -> int:
+    """Pixels that two pictures do not share."""
+    first, second = (Image.open(BytesIO(picture)).convert("RGB") for picture in (one, other))
+    assert first.size == second.size
+    change = ImageChops.difference(first, second).convert("L")
+    return sum(change.point(lambda value: value > NEAR).histogram()[1:])
 
 
 def _counted(picture: bytes, colours: list[tuple[int, int, int]]) -> dict[str, int]:

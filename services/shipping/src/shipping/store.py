@@ -197,9 +197,7 @@ class Store:
             The parcel, or None if nobody ever meant to book it, and whether the fence stands.
         """
         its = and_(parcels.c.order_id == shipments.c.order_id, parcels.c.parcel == parcel)
-        query = (
-            select(shipments.c.cancelled, *_COLUMNS).outerjoin(parcels, its).where(shipments.c.order_id == order_id)
-        )
+        query = select(shipments.c.cancelled, *_COLUMNS).outerjoin(parcels, its).where(shipments.c.order_id == order_id)
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:

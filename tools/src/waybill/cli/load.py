@@ -11,6 +11,7 @@ from waybill.cli.loading import USUAL_MIX, Where, carry_out, mixed
 from waybill.load.arrivals import Spacing
 from waybill.load.conduct import DEFAULT_FOLDER, Experiment
 from waybill.load.generator import Bounds
+from waybill.load.isolate import both_kinds
 from waybill.load.isolate import isolate as run_isolate
 from waybill.load.options import Arrivals, Common, Isolate, Pool, Step, Whole, told
 from waybill.load.plain import plain
@@ -228,11 +229,12 @@ def isolate(
     options = Isolate(
         service.value, how.value, slots, provider_seconds, rate, before_seconds, fault_seconds, after_seconds, needless
     )
+    shared = Common(both_kinds(options))
     carry_out(
         Where(url, token, directory, address, namespace, name, to, as_json, as_csv),
         "Load: isolation",
-        [lambda session: run_isolate(session, Common(), options)],
-        told(isolate=options),
+        [lambda session: run_isolate(session, shared, options)],
+        told(isolate=options, common=shared),
     )
 
 

@@ -13,7 +13,7 @@ from waybill.audit.books import BooksError
 from waybill.audit.reading import KEEPERS
 from waybill.demo.run import INTERRUPTED
 from waybill.demo.shop import ShopError
-from waybill.load import machine
+from waybill.load import machine, servers
 from waybill.load.progress import Progress
 from waybill.load.report.files import write, write_orders, write_samples
 from waybill.load.report.model import Document, Section
@@ -120,7 +120,7 @@ async def _conclude(
         good=not bad and failure is None,
         sections=sections,
         settings={"target": session.target.kind, **trial.settings},
-        versions=machine.versions(),
+        versions={**machine.versions(), **await servers.versions(session.target, session.client)},
         machine=dict(before),
         violations=violations,
     )

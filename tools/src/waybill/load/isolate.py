@@ -26,7 +26,14 @@ NEEDLESS: Mapping[str, float] = {"out-of-stock": 1, "price-changed": 1}
 """Orders that end in inventory: what comes after it they do not need."""
 NEEDED_BY_ALL = frozenset({"orchestrator", "inventory"})
 PARTS = ("before", "fault", "after")
+PERCENTS = (50.0, 90.0, 95.0)
 DOWN = 2.0
+
+
+def both_kinds(options: Isolate) -> Mix:
+    """Orders that need the pool, and orders that do not."""
+    shares = {name: options.needless * part / sum(NEEDLESS.values()) for name, part in NEEDLESS.items()}
+    return Mix({"fulfilled": 1 - options.needless, **shares})
 
 
 @dataclass
@@ -38,7 +45,7 @@ class Marks:
 
 
 async def isolate(session: Session, common: Common, options: Isolate) -> Section:
-    """Run the three parts under one load.
+    """Run the three parts under one load: of what all experiments share all counts but the mix.
 
     Raises:
         LoadError: If every order needs the pool.
@@ -47,10 +54,7 @@ async def isolate(session: Session, common: Common, options: Isolate) -> Section
         raise LoadError(
             f"every order needs {options.service}: there is none to compare with; take payments or shipping"
         )
-    weights = {"fulfilled": 1 - options.needless} | {
-        name: options.needless * part / 2 for name, part in NEEDLESS.items()
-    }
-    mix = Mix(weights)
+    mix = both_kinds(options)
     await session.stock_up(mix)
     marks = Marks()
     seconds = options.before_seconds + options.fault_seconds + options.after_seconds
@@ -121,12 +125,21 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
     samples = [each for each in session.watcher.samples if each.at >= began]
     kinds = [f"backlog/{options.service}/{kind}" for kind in KINDS]
     line = [(each.at, sum(each.values.get(kind, 0.0) for kind in kinds)) for each in samples if kinds[0] in each.values]
-    ratio = {percent: _ratio(needless, percent) for percent in (50.0, 95.0)}
+    ratios = {
+        (who, part, percent): _ratio(parts, part, percent)
+        for who, parts in (("needless", needless), ("needing", needing))
+        for part in PARTS[1:]
+        for percent in PERCENTS
+    }
     recovered = None if marks.mended is None else drained(line, marks.mended.at, DOWN)
     results: dict[str, object] = {
         "fault": _fault(options),
-        "needless_p50_ratio": ratio[50.0],
-        "needless_p95_ratio": ratio[95.0],
+        "needless_p50_ratio": ratios["needless", "fault", 50.0],
+        "needless_p95_ratio": ratios["needless", "fault", 95.0],
+        "latency_ratios_to_before": {
+            who: {part: {f"p{percent:g}": ratios[who, part, percent] for percent in PERCENTS} for part in PARTS[1:]}
+            for who in ("needless", "needing")
+        },
         "recovered_seconds": recovered,
         "parts": {part: figures(window) for part, window in windows.items()},
         "needless_latency_seconds": {part: _latencies(found).summary() for part, found in needless.items()},
@@ -142,7 +155,13 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
         ),
         (
             f"Latency of the orders that do not need it, while the fault lasted against before: p50 "
-            f"{_times(ratio[50.0])}, p95 {_times(ratio[95.0])}."
+            f"{_times(ratios['needless', 'fault', 50.0])}, p95 {_times(ratios['needless', 'fault', 95.0])}."
+        ),
+        (
+            f"After it, against before: p50 {_times(ratios['needless', 'after', 50.0])}, p95 "
+            f"{_times(ratios['needless', 'after', 95.0])}. Then the orders that were pent up come through all at once, "
+            "and all orders share what pools do not keep apart: the orchestrator's pool, Temporal, the database server "
+            "and the machines."
         ),
     ]
     if recovered is not None:
@@ -175,6 +194,15 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
                     for part, found in parts.items()
                 ],
             ),
+            Table(
+                "Latency against before",
+                ("orders", *(f"p{percent:g}" for percent in PERCENTS)),
+                [
+                    (f"{words}, {part}", *(views.seconds(ratios[who, part, percent]) for percent in PERCENTS))
+                    for words, who in (("do not need it", "needless"), (f"need {options.service}", "needing"))
+                    for part in PARTS[1:]
+                ],
+            ),
             _queues(windows),
         ],
         results=results,
@@ -205,9 +233,10 @@ def _latencies(entries: list[Entry]) -> Latencies:
     return Latencies(each.latency for each in entries if each.latency is not None)
 
 
-def _ratio(parts: Mapping[str, list[Entry]], percent: float) -> float | None:
-    before, fault = (_latencies(parts[part]).percentile(percent) for part in ("before", "fault"))
-    return fault / before if before and fault else None
+def _ratio(parts: Mapping[str, list[Entry]], part: str, percent: float) -> float | None:
+    """Latency in a part by that before; None where no order ended in one of them."""
+    before, then = (_latencies(parts[name]).percentile(percent) for name in ("before", part))
+    return then / before if before and then else None
 
 
 def _times(ratio: float | None) -> str:

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import psutil  # type: ignore[import-untyped]  # its types are a package of their own
@@ -13,11 +14,26 @@ FAMILY = "postgres"
 """What has a process for each connection. Looking for children takes milliseconds, so only it is asked for them."""
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Who has a name.
+
+    Attributes:
+        process: The one that has it now, or had it last.
+        before: CPU seconds of those that had it before.
+        seconds: CPU seconds of this one, when it was last looked at.
+    """
+
+    process: psutil.Process
+    before: float
+    seconds: float
+
+
 class Machine:
     """CPU and memory of some processes, and CPU of the machine."""
 
     def __init__(self) -> None:
-        self._found: dict[int, psutil.Process] = {}
+        self._seen: dict[str, _Seen] = {}
 
     def sample(self, pids: Mapping[str, int]) -> dict[str, float]:
         """Look once.
@@ -26,41 +42,55 @@ class Machine:
             pids: Of the processes, by name. Ours is there besides.
 
         Returns:
-            By name: ``cpu_seconds/NAME`` and ``memory_bytes/NAME``, and CPU seconds of the machine since its start:
-            those that were busy, ``busy_seconds``, and all of them, ``all_seconds``. Not without processes.
+            By name: ``cpu_seconds/NAME``, of all processes that had the name until now: it never begins anew, and stays
+            when the last of them has ended; ``memory_bytes/NAME``, of those that are alive. CPU seconds of the machine
+            since its start: those that were busy, ``busy_seconds``, and all of them, ``all_seconds``; not without
+            processes.
         """
         figures: dict[str, float] = {}
         for name, pid in {**pids, GENERATOR: os.getpid()}.items():
             try:
-                seconds, memory = self._use(pid, family=name == FAMILY)
+                figures[f"memory_bytes/{name}"] = self._look(name, pid)
             except psutil.Error:
-                self._found.pop(pid, None)
+                # It has just ended. What it used after the last look nobody knows any more.
                 continue
-            figures[f"cpu_seconds/{name}"] = seconds
-            figures[f"memory_bytes/{name}"] = memory
+        figures |= {f"cpu_seconds/{name}": seen.before + seen.seconds for name, seen in self._seen.items()}
         # Where the deployment is elsewhere, how busy this machine is says nothing about it.
         return figures | (_cpu() if pids else {})
 
-    def _use(self, pid: int, *, family: bool) -> tuple[float, float]:
-        process = self._found.get(pid)
-        if process is None or not process.is_running():
-            process = self._found[pid] = psutil.Process(pid)
-        with process.oneshot():
-            times = process.cpu_times()
-            seconds = times.user + times.system
-            memory = float(process.memory_info().rss)
-        if not family:
-            return float(seconds), memory
-        # Children that have ended, and were waited for, are in the parent's figures.
-        seconds += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-        for child in process.children(recursive=True):
-            try:
-                child_times, child_memory = child.cpu_times(), _own_memory(child)
-            except psutil.Error:
-                continue
-            seconds += child_times.user + child_times.system
-            memory += child_memory
+    def _look(self, name: str, pid: int) -> float:
+        """Look at the process that has a name now. One that is new counts from 0, on top of those before it.
+
+        Returns:
+            Its memory.
+        """
+        seen = self._seen.get(name)
+        same = seen is not None and seen.process.pid == pid and seen.process.is_running()
+        process = seen.process if seen is not None and same else psutil.Process(pid)
+        seconds, memory = _use(process, family=name == FAMILY)
+        before = 0.0 if seen is None else seen.before if same else seen.before + seen.seconds
+        self._seen[name] = _Seen(process, before, seconds)
+        return memory
+
+
+def _use(process: psutil.Process, *, family: bool) -> tuple[float, float]:
+    """CPU seconds and memory of a process, and of its family where it has one."""
+    with process.oneshot():
+        times = process.cpu_times()
+        seconds = times.user + times.system
+        memory = float(process.memory_info().rss)
+    if not family:
         return float(seconds), memory
+    # Children that have ended, and were waited for, are in the parent's figures.
+    seconds += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    for child in process.children(recursive=True):
+        try:
+            child_times, child_memory = child.cpu_times(), _own_memory(child)
+        except psutil.Error:
+            continue
+        seconds += child_times.user + child_times.system
+        memory += child_memory
+    return float(seconds), memory
 
 
 def _own_memory(process: psutil.Process) -> float:

@@ -59,13 +59,16 @@ class Window:
         return {name: scrape - self.begin.services.get(name, Scrape()) for name, scrape in self.end.services.items()}
 
     def cores(self) -> dict[str, float]:
-        """CPU seconds a second, of each process that was there from the beginning to the end."""
+        """CPU seconds a second, of each process that was there at some time in it, under whatever process id.
+
+        One that came in the middle counts from 0, and one that went until it was last seen: see ``Machine``.
+        """
+        if self.seconds <= 0:
+            return {}
         names = (name.removeprefix("cpu_seconds/") for name in self.end.values if name.startswith("cpu_seconds/"))
-        return {
-            name: self.grown(f"cpu_seconds/{name}") / self.seconds
-            for name in names
-            if f"cpu_seconds/{name}" in self.begin.values and self.seconds > 0
-        }
+        used = {name: self.grown(f"cpu_seconds/{name}") / self.seconds for name in names}
+        # A name that nobody had in it keeps its figure from before.
+        return {name: each for name, each in used.items() if each or f"memory_bytes/{name}" in self.end.values}
 
     def machine(self) -> float | None:
         """Share of the machine's CPU that was busy, whoever used it; None where the deployment is elsewhere."""
@@ -84,22 +87,30 @@ class Window:
 
     def slots(self, service: str, kind: str) -> tuple[float, float] | None:
         """Slots of all replicas together that were in use, and how many there were, both as means; None if unknown."""
-        used, of = [], []
-        for sample in self.samples:
-            pairs = [
-                (value, sample.values[name.replace("slots_used/", "slots/")])
-                for name, value in sample.values.items()
-                if name.startswith("slots_used/") and name.endswith(f"/{kind}") and _service(name) == service
-            ]
-            if pairs:
-                used.append(sum(each for each, _ in pairs))
-                of.append(sum(each for _, each in pairs))
-        return (statistics.fmean(used), statistics.fmean(of)) if of else None
+        pairs = [pair for sample in self.samples if (pair := slots_of(sample, service, kind)) is not None]
+        return (statistics.fmean(used for used, _ in pairs), statistics.fmean(of for _, of in pairs)) if pairs else None
 
     def waiting(self, service: str, kind: str) -> float:
         """Tasks that waited in the middle of all samples: a peak is no backlog."""
         line = self.line(f"backlog/{service}/{kind}")
         return statistics.median(line) if line else 0.0
+
+
+def slots_of(sample: Sample, service: str, kind: str) -> tuple[float, float] | None:
+    """Slots of all replicas that were in use at a moment, and how many there were; None if no replica told."""
+    pairs = [
+        (value, sample.values[name.replace("slots_used/", "slots/")])
+        for name, value in sample.values.items()
+        if name.startswith("slots_used/") and name.endswith(f"/{kind}") and _service(name) == service
+    ]
+    return (sum(used for used, _ in pairs), sum(of for _, of in pairs)) if pairs else None
+
+
+def lives(sample: Sample, service: str) -> bool | None:
+    """Whether a service had a process at a moment; None where the deployment is not on this machine."""
+    if "busy_seconds" not in sample.values:
+        return None
+    return any(name.startswith("memory_bytes/") and _service(name) == service for name in sample.values)
 
 
 def _service(name: str) -> str:

@@ -1,7 +1,7 @@
 """Reads what services tell on ``/metrics``: only the lines that a load test needs, for it pays for reading too."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -132,38 +132,56 @@ def spread(scrape: Scrape, name: str, **labels: str) -> Spread:
 
 
 class Memory:
-    """The last scrape of each process, those included that have ended: a counter that goes away must not fall."""
+    """What each process told last, and what all of them have counted: a counter that goes away must not fall.
 
-    def __init__(self) -> None:
+    A process is known by its name and by when it was born. One that is older than the watch counts from when it was
+    first seen. So where several answer in turns behind one address, each is counted for itself, while it was watched.
+    """
+
+    def __init__(self, since: float = 0.0) -> None:
+        """Begin.
+
+        Args:
+            since: When the watch began, seconds since 1970.
+        """
         self.now: dict[str, Scrape] = {}
-        self._gone: dict[str, Scrape] = {}
+        self._since = since
+        self._departures: Counter[str] = Counter()
+        self._first: dict[tuple[str, float], Scrape] = {}
+        self._counted: dict[tuple[str, float], Scrape] = {}
 
     def saw(self, process: str, scrape: Scrape) -> None:
-        """Take a process's scrape. One that was born anew adds to what it counted before."""
-        before = self.now.get(process)
-        if before is not None and before.total(BORN) != scrape.total(BORN):
-            self._bury(process)
+        """Take a process's scrape."""
+        # Where the system does not tell when it was born, it is another one after it was away.
+        life = process, scrape.total(BORN) or float(self._departures[process])
+        counters = _only(scrape, gauges=False)
+        first = self._first.setdefault(life, counters if life[1] < self._since else Scrape())
+        self._counted[life] = counters - first
         self.now[process] = scrape
 
     def alive(self, names: Iterable[str]) -> None:
         """Say which processes there are."""
         for process in set(self.now) - set(names):
-            self._bury(process)
-
-    def _bury(self, process: str) -> None:
-        last = self.now.pop(process)
-        counters = Scrape({each: value for each, value in last.values.items() if not _is_gauge(each.name)})
-        service = process.partition("-")[0]
-        self._gone[service] = self._gone.get(service, Scrape()) + counters
+            self._departures[process] += 1
+            del self.now[process]
 
     def service(self, service: str) -> Scrape:
-        """All replicas of a service together."""
-        total = self._gone.get(service, Scrape())
+        """All its replicas together: what those that ever told have counted, and gauges of those that are there."""
+        total = Scrape()
+        for (process, _), counted in self._counted.items():
+            if _service(process) == service:
+                total = total + counted
         for process, scrape in self.now.items():
-            if process.partition("-")[0] == service:
-                total = total + scrape
+            if _service(process) == service:
+                total = total + _only(scrape, gauges=True)
         return total
 
 
-def _is_gauge(name: str) -> bool:
-    return not name.endswith(("_total", "_count", "_sum", "_bucket"))
+def _service(process: str) -> str:
+    return process.partition("-")[0]
+
+
+def _only(scrape: Scrape, *, gauges: bool) -> Scrape:
+    """Its gauges, or its counters."""
+    counted = ("_total", "_count", "_sum", "_bucket")
+    return Scrape({each: value for each, value in scrape.values.items() if each.name.endswith(counted) != gauges})

@@ -1,6 +1,7 @@
 """``waybill load step``: the load doubles in mid-run, replicas are added, and later taken away again with a drain."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from waybill.load.watch import Mark
 DOWN = 2.0
 """Tasks that wait, up to which a backlog counts as drained."""
 DOUBLED, HALVED = "load doubled", "load halved"
+READY = "replicas ready"
 PARTS = ("before", "at twice the load", "after")
 LOOKED_AT = 40
 """Orders under way during the drain whose histories are read, at most."""
@@ -34,6 +36,52 @@ class Happened:
 
     marks: dict[str, Mark] = field(default_factory=dict)
     under_way: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Draining:
+    """How long a backlog took to drain from a moment on.
+
+    Attributes:
+        key: Of the moment, for a machine.
+        since: The moment's name.
+        seconds: From it until the backlog was gone; None if it was not, while the load of that time lasted.
+        until: What came first then.
+    """
+
+    key: str
+    since: str
+    seconds: float | None
+    until: str
+
+    @property
+    def words(self) -> str:
+        """For a cell of a table."""
+        return f"not before {self.until}" if self.seconds is None else f"{self.seconds:.0f}"
+
+
+def drains(line: Sequence[tuple[float, float]], marks: Mapping[str, Mark], end: float) -> list[Draining]:
+    """How long a backlog took to drain: under twice the load, from two moments on, and after it.
+
+    What drains when the load is halved drains because less comes, whatever the replicas do. So that counts by itself.
+
+    Args:
+        line: Moments and tasks.
+        marks: By name, in their order.
+        end: Of the run.
+    """
+    ready = next((name for name in marks if name.endswith(READY)), "")
+    halved = marks[HALVED].at if HALVED in marks else end
+    looked_at = (
+        ("doubled", DOUBLED, halved, "the load was halved"),
+        ("ready", ready, halved, "the load was halved"),
+        ("halved", HALVED, end, "the end"),
+    )
+    return [
+        Draining(key, name, drained([each for each in line if each[0] <= until], marks[name].at, DOWN), words)
+        for key, name, until, words in looked_at
+        if name in marks
+    ]
 
 
 async def step(session: Session, common: Common, options: Step) -> Section:
@@ -77,7 +125,7 @@ async def _direct(session: Session, options: Step, happened: Happened) -> None:
     if not options.outside and not session.stop.is_set():
         await mark(f"scaling to {many}")
         await session.target.scale(options.service, many)
-        await mark(f"{many} replicas ready")
+        await mark(f"{many} {READY}")
     end = session.begins["step"] + options.before_seconds + options.react_seconds + options.after_seconds
     await session.pause(max(end - session.clock.now(), 0.0))
     await mark(HALVED)
@@ -96,7 +144,6 @@ async def _section(
     moments = [Moment(mark.at - began, name) for name, mark in happened.marks.items()]
     kinds = (f"backlog/{options.service}/workflow", f"backlog/{options.service}/activity")
     line = [(each.at, sum(each.values[kind] for kind in kinds)) for each in samples if kinds[0] in each.values]
-    names = list(happened.marks)
     marks = happened.marks
     whole = session.window(phase.begin, last)
     bounds = [phase.begin, *(marks[name] for name in (DOUBLED, HALVED) if name in marks), last]
@@ -111,16 +158,9 @@ async def _section(
         "open_loop": phase.pace.open,
     }
     rows = [("backlog at most, tasks", number(max((value for _, value in line), default=0.0)))]
-    ready = next((name for name in names if name.endswith("ready")), None)
-    halved = marks.get(HALVED)
-    for name in (DOUBLED, ready):
-        if name is None or name not in marks:
-            continue
-        until = halved.at if halved is not None else last.at
-        took = drained([each for each in line if each[0] <= until], marks[name].at, DOWN)
-        results[f"drained_seconds_after_{'ready' if name == ready else 'doubled'}"] = took
-        words = "not before the load was halved" if took is None else f"{took:.0f}"
-        rows.append((f"backlog drained, seconds after: {name}", words))
+    drainings = drains(line, marks, last.at)
+    results |= {f"drained_seconds_after_{each.key}": each.seconds for each in drainings}
+    rows += [(f"backlog drained, seconds after: {each.since}", each.words) for each in drainings]
     if happened.under_way and session.client is not None and not session.stop.is_set():
         looked = await anatomy.dissect_all(session.client, happened.under_way[:LOOKED_AT])
         highest = max((each.attempts for each in looked), default=0)
@@ -150,10 +190,11 @@ async def _section(
             f"{options.react_seconds:g} s later replicas are added ({options.replicas[0]} to {options.replicas[1]} of "
             f"{options.service}); {options.after_seconds:g} s later the load is as before, and the surplus is drained."
         )
+    said_of_them = "; ".join(f"{each.since}, {each.words}" for each in drainings)
     entries = [each for each in session.ledger.entries if each.phase == phase.name]
     return Section(
         "A step up, and down",
-        [text],
+        [text, f"Seconds until the backlog was gone: {said_of_them}."] if drainings else [text],
         [
             *views.backlogs(samples, began, moments),
             views.percentiles(entries, began, moments),

@@ -20,6 +20,8 @@ CALM: Mapping[str, Mapping[str, str]] = {
 }
 """Variables of a stack of our own."""
 
+NOT_KNOWN = "not known"
+
 
 class LoadError(Exception):
     """Something that a load test needs is not there; the message is for the person who asked."""
@@ -73,6 +75,10 @@ class Target(ABC):
         """Size of each service's database; nothing where it is not known."""
         return {}
 
+    async def database_version(self) -> str:
+        """Which PostgreSQL it has; in words, if that is not known."""
+        return NOT_KNOWN
+
     def replicas(self, service: str) -> int:
         """How many processes a service has, as far as is known."""
         return sum(name.partition("-")[0] == service for name in self.metrics())
@@ -109,6 +115,10 @@ class Embedded(Target):
         """See the base class."""
         return await _sizes(self._stack.ports["postgres"])
 
+    async def database_version(self) -> str:
+        """See the base class."""
+        return await _version(self._stack.ports["postgres"])
+
 
 class Running(Target):
     """A stack that somebody else runs."""
@@ -143,6 +153,10 @@ class Running(Target):
         """See the base class."""
         return await _sizes(state.read(self._directory).ports["postgres"])
 
+    async def database_version(self) -> str:
+        """See the base class."""
+        return await _version(state.read(self._directory).ports["postgres"])
+
 
 class Remote(Target):
     """A deployment of which only addresses are known."""
@@ -174,6 +188,13 @@ async def _sizes(port: int) -> dict[str, int]:
         return await databases.sizes(port)
     except psycopg.Error:
         return {}
+
+
+async def _version(port: int) -> str:
+    try:
+        return await databases.version(port)
+    except psycopg.Error as error:
+        return f"{NOT_KNOWN}: {error}"
 
 
 def _metrics(ports: Mapping[str, int], pids: Mapping[str, int]) -> dict[str, str]:

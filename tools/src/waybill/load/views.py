@@ -131,8 +131,7 @@ def _cores(samples: Sequence[Sample], began: float, part: str) -> list[Point]:
         if not names:
             continue
         if before is not None:
-            both = [name for name in names if name in before.values]
-            grown = sum(max(sample.values[name] - before.values[name], 0.0) for name in both)
+            grown = sum(sample.values[name] - before.values.get(name, 0.0) for name in names)
             points.append((sample.at - began, grown / (sample.at - before.at)))
         before = sample
     return points
@@ -195,9 +194,9 @@ def per_process(window: Window) -> Table:
             "load generator" if name == GENERATOR else name,
             number(cores[name]) if name in cores else "",
             number(1000 * per_order[name]) if name in per_order else "",
-            number(memory[name] / 2**20),
+            number(memory[name] / 2**20) if name in memory else "gone",
         )
-        for name in sorted(memory)
+        for name in sorted({*memory, *cores})
     ]
     return Table("Processes", ("process", "cores", "CPU ms an order", "memory MiB"), rows)
 

@@ -85,7 +85,7 @@ class Watcher:
         self._client = client
         self._clock = clock
         self._machine = Machine()
-        self._memory = Memory()
+        self._memory = Memory(clock())
         self._count = 0
         self._asking: dict[str, asyncio.Task[None]] = {}
         """Questions that are not answered yet, by process."""
@@ -159,7 +159,8 @@ class Watcher:
         values: dict[str, float] = {}
         for process, scrape in self._memory.now.items():
             if not self._target.pids():
-                values[f"cpu_seconds/{process}"] = scrape.total("process_cpu_seconds_total")
+                counted = self._memory.service(process)
+                values[f"cpu_seconds/{process}"] = counted.total("process_cpu_seconds_total")
                 values[f"memory_bytes/{process}"] = scrape.total("process_resident_memory_bytes")
             for kind, worker in WORKERS.items():
                 used = scrape.total("temporal_worker_task_slots_used", worker_type=worker)

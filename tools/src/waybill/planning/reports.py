@@ -139,5 +139,7 @@ def _warnings(found: Costs, results: Mapping[str, Any], target: str) -> list[str
     if not results["open_loop"]:
         said.append("The loop was not open all the time: some orders were held back.")
     if target == Remote.kind:
-        said.append("Replicas behind one address are one to us: CPU and memory are those of the one that answered.")
+        said.append(
+            "Replicas behind one address are one to us: CPU is that of those that answered, memory that of the last."
+        )
     return said

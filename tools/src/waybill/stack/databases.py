@@ -48,3 +48,19 @@ async def sizes(port: int) -> dict[str, int]:
             "SELECT datname, pg_database_size(oid) FROM pg_database WHERE datname = ANY(%s)", (list(SERVICES),)
         )
         return {name: int(size) for name, size in await rows.fetchall()}
+
+
+async def version(port: int) -> str:
+    """Which PostgreSQL it is.
+
+    Args:
+        port: Of a PostgreSQL server on loopback that trusts its superuser.
+
+    Raises:
+        psycopg.Error: If the server does not tell.
+    """
+    address = f"postgresql://{SUPERUSER}@127.0.0.1:{port}/postgres"
+    async with await psycopg.AsyncConnection.connect(address, autocommit=True) as server:
+        rows = await server.execute("SELECT current_setting('server_version')")
+        [found] = await rows.fetchall()
+        return str(found[0])
