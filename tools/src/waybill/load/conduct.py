@@ -19,14 +19,13 @@ from waybill.load.report.files import write, write_orders, write_samples
 from waybill.load.report.model import Document, Section
 from waybill.load.session import Session, opened
 from waybill.load.targets import LoadError, Target
+from waybill.load.verdict import judge
 from waybill.stack.spec import StackError
 
 DEFAULT_FOLDER = Path("build/load")
 AUDIT_SECONDS = 120.0
 """How long the audit waits for what follows an order's end: its message."""
-GOOD, LOST, CANNOT = 0, 1, 2
-CLOSE_ENOUGH = 5
-"""Names of orders that are told."""
+GOOD, BAD, CANNOT = 0, 1, 2
 
 Experiment = Callable[[Session], Awaitable[Section]]
 Conclusion = Callable[[Sequence[Section]], Section | None]
@@ -59,8 +58,8 @@ async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document]:
     """Run all of it.
 
     Returns:
-        The exit code, and the report: 0 if every order is accounted for, 1 if one was lost or the audit found
-        something, 2 if an experiment could not be done, 130 if somebody stopped it.
+        The exit code, and the report: 0 if every order is accounted for, 1 if one was lost, refused or ended otherwise
+        than it should, or the audit found something, 2 if an experiment could not be done, 130 if somebody stopped it.
 
     Raises:
         LoadError, StackError, PortTaken, OSError: If there is nothing to load.
@@ -96,20 +95,14 @@ async def _conclude(
     trial: Trial, session: Session, sections: Sequence[Section], failure: str | None, before: Mapping[str, object]
 ) -> tuple[Document, int]:
     violations, audited = await _audit(session)
-    lost, unknown = session.ledger.lost(), session.ledger.unknown()
     interrupted = session.stop.is_set()
-    entries = session.ledger.entries
-    ended = sum(each.ended is not None for each in entries)
-    said = [f"{len(entries)} orders sent, {ended} ended"]
-    said += [f"{len(unknown)} of which nobody knows"] if unknown else []
-    said += [f"{len(lost)} under way when it was stopped"] if lost and interrupted else []
-    if lost and not interrupted:
-        names = ", ".join(each.order_id for each in lost[:CLOSE_ENOUGH])
-        said.append(f"{len(lost)} accepted and not ended ({names}{', …' if len(lost) > CLOSE_ENOUGH else ''})")
-    said.append(audited)
+    if not interrupted:
+        await session.ledger.look_again()
+    orders = judge(session.ledger, interrupted=interrupted)
+    said = [*orders.words, audited]
     said += [f"could not go on: {failure}"] if failure else []
-    bad = bool(violations) or (bool(lost) and not interrupted)
-    code = LOST if bad else CANNOT if failure else INTERRUPTED if interrupted else GOOD
+    bad = bool(violations) or not orders.good
+    code = BAD if bad else CANNOT if failure else INTERRUPTED if interrupted else GOOD
     document = Document(
         name=trial.name,
         title=trial.title,

@@ -123,6 +123,8 @@ class Ledger:
         self._run = run
         self._clock = clock
         self._fewer = asyncio.Event()
+        self._one_look = asyncio.Lock()
+        """Two at once would both see the same order end."""
 
     @property
     def under_way(self) -> int:
@@ -161,14 +163,20 @@ class Ledger:
         """Look again and again, until cancelled."""
         while True:
             began = self._clock.now()
-            if self.open:
-                try:
-                    await self.look()
-                except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
-                    # A deployment under load, or broken on purpose, may not answer. The count of it is in the report.
-                    self.failed_looks += 1
+            await self.look_again()
             took = self._clock.now() - began
             await asyncio.sleep(max(LOOK_SECONDS - took, took / LOOK_SHARE - took, 0.0))
+
+    async def look_again(self) -> None:
+        """Look once, if there is anything to see; it may fail."""
+        async with self._one_look:
+            if not self.open:
+                return
+            try:
+                await self.look()
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
+                # A deployment under load, or broken on purpose, may not answer. The count of it is in the report.
+                self.failed_looks += 1
 
     async def look(self) -> None:
         """Look once at all orders that are under way, in as few pages as that takes."""

@@ -1,0 +1,162 @@
+"""How a load test ends: with a report, and with an exit code that says whether every order is accounted for."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from waybill.demo.run import INTERRUPTED
+from waybill.demo.screen import Screen
+from waybill.load.conduct import BAD, CANNOT, GOOD, Experiment, Trial, conduct
+from waybill.load.mix import KINDS
+from waybill.load.progress import Progress
+from waybill.load.report.model import Section
+from waybill.load.session import Session
+from waybill.load.targets import LoadError, Target
+from waybill.planning.measured import PlanError
+from waybill.planning.reports import read
+
+from .load_deployment import FakeDeployment, FakeTarget
+
+FULFILLED = KINDS["fulfilled"]
+SHELF = {"sku": "TEA-250", "warehouse": "north", "on_hand": 3, "moved": 4, "held": 0, "lines": 0}
+
+
+@asynccontextmanager
+async def entered(target: Target) -> AsyncIterator[Target]:
+    yield target
+
+
+async def orders(session: Session) -> Section:
+    """Three of them."""
+    for _ in range(3):
+        await session.ledger.place(FULFILLED, "load", session.clock.now())
+    await session.finished(stall_seconds=0.0)
+    return Section("Three orders")
+
+
+async def run(
+    deployment: FakeDeployment, folder: Path, *experiments: Experiment, audited: bool = False
+) -> tuple[int, dict[str, Any]]:
+    async with deployment.served() as urls:
+        if not audited:
+            del urls["sandbox"]
+        trial = Trial("fake", "Load", folder, entered(FakeTarget(urls)), experiments or (orders,), {})
+        code, _ = await conduct(trial, Progress(Screen(), silent=True))
+    document: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return code, document
+
+
+async def test_orders_that_all_ended_as_they_should_are_good(tmp_path: Path) -> None:
+    code, document = await run(FakeDeployment(), tmp_path, audited=True)
+    assert (code, document["good"]) == (GOOD, True)
+    assert document["verdict"] == "3 orders sent, 3 ended; the audit checked 0 and found no violations."
+
+
+async def test_orders_of_which_nobody_knows_are_bad(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+    deployment.status, deployment.written = 503, False
+    code, document = await run(deployment, tmp_path)
+    assert (code, document["good"]) == (BAD, False)
+    assert "none was taken; 3 of which nobody knows (answered 503)" in document["verdict"]
+
+
+async def test_a_report_with_an_order_of_which_nobody_knows_is_none_to_plan_from(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+
+    async def one_unknown(session: Session) -> Section:
+        await session.ledger.place(FULFILLED, "load", session.clock.now())
+        deployment.status, deployment.written = 503, False
+        await orders(session)
+        return Section("Orders at a rate")
+
+    await run(deployment, tmp_path, one_unknown)
+    with pytest.raises(PlanError, match="did not end well: 4 orders sent, 1 ended; 3 of which nobody knows"):
+        read(tmp_path)
+
+
+async def test_an_order_whose_answer_was_an_error_and_that_ended_all_the_same_is_good(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+    deployment.status = 503
+    code, document = await run(deployment, tmp_path)
+    assert (code, document["good"]) == (GOOD, True), document["verdict"]
+
+
+async def test_orders_that_are_refused_at_the_door_are_bad(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+    deployment.status, deployment.written = 422, False
+    code, document = await run(deployment, tmp_path)
+    assert (code, document["good"]) == (BAD, False)
+    assert "none was taken; 3 refused at the door (answered 422)" in document["verdict"]
+
+
+async def test_orders_that_ended_otherwise_than_their_kind_says_are_bad(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+    deployment.ends = ("rejected", "no_carrier")
+    code, document = await run(deployment, tmp_path)
+    assert (code, document["good"]) == (BAD, False)
+    assert "3 ended otherwise than they should" in document["verdict"]
+    assert "-000000: rejected: no_carrier, not fulfilled" in document["verdict"]
+
+
+async def test_orders_that_were_taken_and_did_not_end_are_bad(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+    deployment.ends = None
+    code, document = await run(deployment, tmp_path)
+    assert (code, document["good"]) == (BAD, False)
+    assert "3 accepted and not ended (load" in document["verdict"]
+
+
+async def test_what_the_audit_finds_is_bad(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+    deployment.discrepancies = [SHELF]
+    code, document = await run(deployment, tmp_path, audited=True)
+    assert (code, document["good"]) == (BAD, False)
+    assert "TEA-250 in north" in document["violations"][0]
+
+
+async def test_what_cannot_be_done_is_said_beside_what_was_measured(tmp_path: Path) -> None:
+    async def impossible(_: Session) -> Section:
+        raise LoadError("there is no such pool")
+
+    code, document = await run(FakeDeployment(), tmp_path, orders, impossible)
+    assert (code, document["good"]) == (CANNOT, False)
+    assert [section["title"] for section in document["sections"]] == ["Three orders"]
+    assert "could not go on: there is no such pool" in document["verdict"]
+
+
+async def test_what_somebody_stops_says_nothing_against_orders_that_are_under_way(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+    deployment.ends = None
+
+    async def stopped(session: Session) -> Section:
+        session.stop.set()
+        return await orders(session)
+
+    code, document = await run(deployment, tmp_path, stopped, orders)
+    assert code == INTERRUPTED
+    assert document["interrupted"]
+    assert [section["title"] for section in document["sections"]] == ["Three orders"]
+    assert "3 under way when it was stopped; not audited, since it was stopped" in document["verdict"]
+
+
+async def test_what_somebody_stops_is_bad_all_the_same_where_orders_were_refused(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+    deployment.status, deployment.written = 401, False
+
+    async def stopped(session: Session) -> Section:
+        section = await orders(session)
+        session.stop.set()
+        return section
+
+    code, document = await run(deployment, tmp_path, stopped)
+    assert (code, document["good"]) == (BAD, False)
+
+
+async def test_orders_csv_and_samples_lie_beside_the_report(tmp_path: Path) -> None:
+    await run(FakeDeployment(), tmp_path)
+    assert len((tmp_path / "orders.csv").read_text().splitlines()) == 1 + 3
+    assert (tmp_path / "samples.csv").read_text().startswith("seconds,")
