@@ -11,6 +11,7 @@ from aiohttp import web
 from chassis.testing.serving import serve_app
 from waybill.audit.reading import KEEPERS
 from waybill.load.targets import Target
+from waybill.stack.plan import NAMESPACE
 
 
 class FakeDeployment:
@@ -104,8 +105,8 @@ class FakeTarget(Target):
 
     kind = "a fake deployment"
 
-    def __init__(self, urls: Mapping[str, str], temporal: str | None = None) -> None:
-        super().__init__(urls, "operator-token", temporal)
+    def __init__(self, urls: Mapping[str, str], temporal: str | None = None, namespace: str = NAMESPACE) -> None:
+        super().__init__(urls, "operator-token", temporal, namespace)
 
     def pids(self) -> dict[str, int]:
         return {}

@@ -4,14 +4,21 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
+import aiohttp
 import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import WorkflowEnvironment
 
 from waybill.demo.run import INTERRUPTED
 from waybill.demo.screen import Screen
+from waybill.load.arrivals import Spacing
 from waybill.load.conduct import BAD, CANNOT, GOOD, Experiment, Trial, conduct
-from waybill.load.mix import KINDS
+from waybill.load.mix import KINDS, Mix
+from waybill.load.options import Arrivals, Common
+from waybill.load.plain import plain
 from waybill.load.progress import Progress
 from waybill.load.report.model import Section
 from waybill.load.session import Session
@@ -160,3 +167,67 @@ async def test_orders_csv_and_samples_lie_beside_the_report(tmp_path: Path) -> N
     await run(FakeDeployment(), tmp_path)
     assert len((tmp_path / "orders.csv").read_text().splitlines()) == 1 + 3
     assert (tmp_path / "samples.csv").read_text().startswith("seconds,")
+
+
+class UnreadableTemporal:
+    """Knows nothing that it is asked."""
+
+    def list_workflows(self, query: str) -> NoReturn:
+        raise _not_found()
+
+    async def count_workflows(self, query: str) -> NoReturn:
+        raise _not_found()
+
+
+def _not_found() -> RPCError:
+    return RPCError("Namespace mars is not found", RPCStatusCode.NOT_FOUND, b"")
+
+
+@pytest.mark.parametrize(
+    "error", [_not_found(), aiohttp.ServerDisconnectedError(), TimeoutError(), OSError("no such device")], ids=repr
+)
+async def test_what_was_measured_is_kept_whatever_fails_after_it(error: Exception, tmp_path: Path) -> None:
+    async def failing(_: Session) -> Section:
+        raise error
+
+    code, document = await run(FakeDeployment(), tmp_path, orders, failing)
+    assert code == CANNOT
+    assert [section["title"] for section in document["sections"]] == ["Three orders"]
+    assert f"could not go on: {str(error) or type(error).__name__}" in document["verdict"]
+
+
+async def test_histories_that_cannot_be_read_are_a_warning_and_cost_no_figure(tmp_path: Path) -> None:
+    few = Arrivals(rate=20.0, seconds=0.2, spacing=Spacing.STEADY)
+    common = Common(Mix({"fulfilled": 1}), warm_up=0, delivery_seconds=0.0)
+
+    async def without_histories(session: Session) -> Section:
+        session.client = cast(Client, UnreadableTemporal())
+        return await plain(session, common, few)
+
+    code, document = await run(FakeDeployment(), tmp_path, without_histories)
+    assert code == GOOD, document["verdict"]
+    [section] = document["sections"]
+    assert section["results"]["orders_ended"] == 4
+    assert section["results"]["anatomy"] == {}
+    said = " ".join(section["warnings"])
+    assert "Histories of orders of kind fulfilled could not be read: Namespace mars is not found." in said
+    assert "Whether parcels came to their ends is not known" in said
+
+
+async def test_a_namespace_that_is_not_there_is_found_out_before_anything_is_sent(
+    dev_server: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    deployment = FakeDeployment()
+    async with deployment.served() as urls:
+        target = FakeTarget(urls, dev_server.client.service_client.config.target_host, "mars")
+        trial = Trial("fake", "Load", tmp_path, entered(target), [orders], {})
+        with pytest.raises(LoadError, match="does not open namespace mars"):
+            await conduct(trial, Progress(Screen(), silent=True))
+    assert not any("/orders" in each for each in deployment.asked)
+
+
+async def test_temporal_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    async with FakeDeployment().served() as urls:
+        trial = Trial("fake", "Load", tmp_path, entered(FakeTarget(urls, "127.0.0.1:9")), [orders], {})
+        with pytest.raises(LoadError, match=r"Temporal does not answer at 127\.0\.0\.1:9"):
+            await conduct(trial, Progress(Screen(), silent=True))

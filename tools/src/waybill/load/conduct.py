@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
+from temporalio.service import RPCError
+
 from waybill.audit.books import BooksError
 from waybill.audit.reading import KEEPERS
 from waybill.demo.run import INTERRUPTED
@@ -26,6 +29,9 @@ DEFAULT_FOLDER = Path("build/load")
 AUDIT_SECONDS = 120.0
 """How long the audit waits for what follows an order's end: its message."""
 GOOD, BAD, CANNOT = 0, 1, 2
+
+CANNOT_GO_ON = (LoadError, ShopError, StackError, RPCError, aiohttp.ClientError, OSError)
+"""What ends an experiment, and is told beside what was measured until then. A time-out is an OSError too."""
 
 Experiment = Callable[[Session], Awaitable[Section]]
 Conclusion = Callable[[Sequence[Section]], Section | None]
@@ -86,8 +92,8 @@ async def _experiments(trial: Trial, session: Session) -> tuple[list[Section], s
             break
         try:
             sections.append(await experiment(session))
-        except (LoadError, ShopError, StackError) as error:
-            return sections, str(error)
+        except CANNOT_GO_ON as error:
+            return sections, str(error) or type(error).__name__
     return sections, None
 
 

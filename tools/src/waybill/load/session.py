@@ -5,9 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aiohttp
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from waybill.audit.reading import Reader
 from waybill.audit.run import Report, audit
@@ -25,6 +28,8 @@ CONNECTIONS = 200
 """Of the generator to the deployment."""
 UNITS = 1_000_000
 """That come in of each product."""
+ASK_SECONDS = 15.0
+"""Time-out of a question that is not repeated."""
 LOOK_SECONDS = 0.2
 PARCEL_LOOK_SECONDS = 1.0
 STALL_SECONDS = 60.0
@@ -99,13 +104,17 @@ class Session:
         """Replace the faults of the outside world's providers.
 
         Raises:
-            LoadError: If there is no sandbox whose world it is.
+            LoadError: If there is no sandbox whose world it is, or it does not do it.
         """
         if "sandbox" not in self.target.urls:
             raise LoadError("the providers' faults are the sandbox's, and no URL of one is given (--url sandbox=URL)")
-        async with self._session.put(f"{self.target.urls['sandbox']}/faults", json=faults) as answer:
-            if answer.status >= 300:
-                raise LoadError(f"the sandbox answers {answer.status} to PUT /faults: {await answer.text()}")
+        url, timeout = f"{self.target.urls['sandbox']}/faults", aiohttp.ClientTimeout(total=ASK_SECONDS)
+        try:
+            async with self._session.put(url, json=faults, timeout=timeout) as answer:
+                if answer.status >= 300:
+                    raise LoadError(f"the sandbox answers {answer.status} to PUT /faults: {await answer.text()}")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise LoadError(f"the sandbox does not answer PUT /faults: {str(error) or type(error).__name__}") from None
 
     async def warm_up(self, mix: Mix, orders: int) -> None:
         """Let some orders pass, so that caches, pools and connections are filled before anything is measured."""
@@ -231,17 +240,13 @@ async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[
     """A session on a target, watched from now on.
 
     Raises:
-        LoadError: If Temporal does not answer where it is said to be, or a service has no URL.
+        LoadError: If Temporal does not answer where it is said to be, or does not know the namespace, or a service has
+            no URL.
     """
     missing = [name for name in SERVICES if name not in target.urls]
     if missing:
         raise LoadError(f"no URL for {', '.join(missing)} (--url NAME=URL)")
-    client = None
-    if target.temporal:
-        try:
-            client = await Client.connect(target.temporal, namespace=target.namespace, identity="waybill-load")
-        except RuntimeError:
-            raise LoadError(f"Temporal does not answer at {target.temporal}") from None
+    client = await _connected(target.temporal, target.namespace) if target.temporal else None
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     async with aiohttp.ClientSession(connector=connector) as session:
         opened_session = Session(target, session, client, run=run, stop=stop, tell=tell)
@@ -254,3 +259,18 @@ async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[
             # What else ended it is raised here: without looks no order would ever end.
             with contextlib.suppress(asyncio.CancelledError):
                 await looking
+
+
+async def _connected(address: str, namespace: str) -> Client:
+    """A client of Temporal, whose namespace is there: connecting alone does not find out."""
+    try:
+        client = await Client.connect(address, namespace=namespace, identity="waybill-load")
+    except RuntimeError:
+        raise LoadError(f"Temporal does not answer at {address} (--address)") from None
+    try:
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=namespace), timeout=timedelta(seconds=ASK_SECONDS)
+        )
+    except RPCError as error:
+        raise LoadError(f"Temporal at {address} does not open namespace {namespace} (--namespace): {error}") from None
+    return client
