@@ -102,14 +102,23 @@ class Skew:
 class Ledger:
     """All orders of a test."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, run: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        run: str,
+        clock: Clock,
+        *,
+        looking: aiohttp.ClientSession | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
-            session: To ask with.
+            session: To place orders with.
             url: Of the orchestrator.
             run: What all ids begin with.
             clock: Ours.
+            looking: To look at them with; the same, unless said otherwise.
         """
         self.entries: list[Entry] = []
         self.open: dict[str, Entry] = {}
@@ -119,6 +128,7 @@ class Ledger:
         self.failed_looks = 0
         self.told: Callable[[Entry], None] = lambda _: None
         self._session = session
+        self._looking = looking or session
         self._url = url
         self._run = run
         self._clock = clock
@@ -197,7 +207,7 @@ class Ledger:
     async def _page(self, after: str, limit: int) -> Any:
         query = {"limit": str(limit), **({"after": after} if after else {})}
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        async with self._session.get(f"{self._url}/orders", params=query, timeout=timeout) as answer:
+        async with self._looking.get(f"{self._url}/orders", params=query, timeout=timeout) as answer:
             answer.raise_for_status()
             return await answer.json()
 

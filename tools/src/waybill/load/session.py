@@ -5,12 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import aiohttp
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from waybill.audit.reading import Reader
 from waybill.audit.run import Report, audit
@@ -20,16 +17,13 @@ from waybill.load.generator import Bounds, Pace, open_loop
 from waybill.load.measure import Window, between
 from waybill.load.mix import SENT, Mix, goods
 from waybill.load.orders import Clock, Entry, Ledger
+from waybill.load.reach import ASK_SECONDS, allow_files, connected
 from waybill.load.targets import LoadError, Target
 from waybill.load.watch import Mark, Watcher
 from waybill.stack import SERVICES
 
-CONNECTIONS = 200
-"""Of the generator to the deployment."""
 UNITS = 1_000_000
 """That come in of each product."""
-ASK_SECONDS = 15.0
-"""Time-out of a question that is not repeated."""
 LOOK_SECONDS = 0.2
 PARCEL_LOOK_SECONDS = 1.0
 STALL_SECONDS = 60.0
@@ -70,29 +64,30 @@ class Session:
     def __init__(
         self,
         target: Target,
-        session: aiohttp.ClientSession,
+        asking: aiohttp.ClientSession,
         client: Client | None,
         *,
+        placing: aiohttp.ClientSession,
         run: str,
         stop: asyncio.Event,
         tell: Callable[[str], None],
     ) -> None:
-        """Put together; ``opened`` does it."""
+        """Put together; ``opened`` does it. Orders have connections of their own, of which there are enough."""
         self.target = target
         self.run = run
         self.stop = stop
         self.tell = tell
         self.client = client
-        self.shop = Shop(session, target.urls, target.token)
+        self.shop = Shop(asking, target.urls, target.token)
         self.clock = Clock()
         self.began = self.clock.now()
-        self.ledger = Ledger(session, target.urls["orchestrator"], run, self.clock)
-        self.watcher = Watcher(target, session, client, self.clock.now, self._own)
+        self.ledger = Ledger(placing, target.urls["orchestrator"], run, self.clock, looking=asking)
+        self.watcher = Watcher(target, asking, client, self.clock.now, self._own)
         self.phases: list[Phase] = []
         self.pace = Pace()
         self.begins: dict[str, float] = {}
         """When each phase began, also one under way."""
-        self._session = session
+        self._session = asking
 
     async def stock_up(self, mix: Mix) -> None:
         """Bring in what the mix takes."""
@@ -246,10 +241,13 @@ async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[
     missing = [name for name in SERVICES if name not in target.urls]
     if missing:
         raise LoadError(f"no URL for {', '.join(missing)} (--url NAME=URL)")
-    client = await _connected(target.temporal, target.namespace) if target.temporal else None
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        opened_session = Session(target, session, client, run=run, stop=stop, tell=tell)
+    client = await connected(target.temporal, target.namespace) if target.temporal else None
+    allow_files()
+    # As many connections as orders in flight, which the generator bounds: a start that waited for one would count as
+    # sent in time. And looks must not wait behind orders that nobody answers.
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as placing, aiohttp.ClientSession() as asking:
+        opened_session = Session(target, asking, client, placing=placing, run=run, stop=stop, tell=tell)
         looking = asyncio.create_task(opened_session.ledger.watch())
         try:
             async with opened_session.watcher.watching():
@@ -259,18 +257,3 @@ async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[
             # What else ended it is raised here: without looks no order would ever end.
             with contextlib.suppress(asyncio.CancelledError):
                 await looking
-
-
-async def _connected(address: str, namespace: str) -> Client:
-    """A client of Temporal, whose namespace is there: connecting alone does not find out."""
-    try:
-        client = await Client.connect(address, namespace=namespace, identity="waybill-load")
-    except RuntimeError:
-        raise LoadError(f"Temporal does not answer at {address} (--address)") from None
-    try:
-        await client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=namespace), timeout=timedelta(seconds=ASK_SECONDS)
-        )
-    except RPCError as error:
-        raise LoadError(f"Temporal at {address} does not open namespace {namespace} (--namespace): {error}") from None
-    return client
