@@ -22,7 +22,7 @@ class FakeDeployment:
         written: Whether an order is written down, whatever it is answered.
         ends: Status and reason with which orders end; None lets them be under way.
         discrepancies: That inventory finds in its stock.
-        refused: Paths that are answered with 400.
+        answers: Status with which a path is answered, in the place of what it does.
         stalled: Paths that are not answered until ``relent``.
         asked: Paths that were asked for, in their order.
     """
@@ -33,7 +33,7 @@ class FakeDeployment:
         self.ends: tuple[str, str | None] | None = ("fulfilled", None)
         self.rows: list[dict[str, Any]] = []
         self.discrepancies: list[dict[str, Any]] = []
-        self.refused: set[str] = set()
+        self.answers: dict[str, int] = {}
         self.stalled: set[str] = set()
         self.asked: list[str] = []
         self.waiting = 0
@@ -73,8 +73,8 @@ class FakeDeployment:
         if path in self.stalled:
             self.waiting += 1
             await self._relented.wait()
-        if path in self.refused:
-            return web.json_response({"title": "Bad Request"}, status=400)
+        if path in self.answers:
+            return web.json_response({"title": "told to"}, status=self.answers[path])
         answer: web.StreamResponse = await handler(request)
         return answer
 

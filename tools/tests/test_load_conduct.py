@@ -125,6 +125,15 @@ async def test_what_the_audit_finds_is_bad(tmp_path: Path) -> None:
     assert "TEA-250 in north" in document["violations"][0]
 
 
+async def test_an_audit_that_cannot_be_made_could_not_be_done_and_is_no_violation(tmp_path: Path) -> None:
+    deployment = FakeDeployment()
+    deployment.answers = {"GET /payments/audit": 400}
+    code, document = await run(deployment, tmp_path, audited=True)
+    assert (code, document["good"]) == (CANNOT, False)
+    assert document["violations"] == []
+    assert "the audit could not be made: payments answers 400 to GET /audit" in document["verdict"]
+
+
 async def test_what_cannot_be_done_is_said_beside_what_was_measured(tmp_path: Path) -> None:
     async def impossible(_: Session) -> Section:
         raise LoadError("there is no such pool")

@@ -100,15 +100,15 @@ async def _experiments(trial: Trial, session: Session) -> tuple[list[Section], s
 async def _conclude(
     trial: Trial, session: Session, sections: Sequence[Section], failure: str | None, before: Mapping[str, object]
 ) -> tuple[Document, int]:
-    violations, audited = await _audit(session)
+    audited = await _audit(session)
     interrupted = session.stop.is_set()
     if not interrupted:
         await session.ledger.look_again()
     orders = judge(session.ledger, interrupted=interrupted)
-    said = [*orders.words, audited]
+    said = [*orders.words, audited.words]
     said += [f"could not go on: {failure}"] if failure else []
-    bad = bool(violations) or not orders.good
-    code = BAD if bad else CANNOT if failure else INTERRUPTED if interrupted else GOOD
+    bad, undone = bool(audited.violations) or not orders.good, bool(failure) or audited.failed
+    code = BAD if bad else CANNOT if undone else INTERRUPTED if interrupted else GOOD
     document = Document(
         name=trial.name,
         title=trial.title,
@@ -116,28 +116,38 @@ async def _conclude(
         ended=_iso(session.clock.now()),
         interrupted=interrupted,
         verdict="; ".join(said) + ".",
-        good=not bad and failure is None,
+        good=not bad and not undone,
         sections=sections,
         settings={"target": session.target.kind, **trial.settings},
         versions=machine.versions(),
         machine=dict(before),
-        violations=violations,
+        violations=audited.violations,
     )
     return document, code
 
 
-async def _audit(session: Session) -> tuple[list[str], str]:
-    """What the audit found, and a few words about that."""
+@dataclass(frozen=True)
+class _Audited:
+    """What the audit found, and a few words about that; whether it could not be made."""
+
+    words: str
+    violations: Sequence[str] = ()
+    failed: bool = False
+
+
+async def _audit(session: Session) -> _Audited:
     if session.stop.is_set():
-        return [], "not audited, since it was stopped"
+        return _Audited("not audited, since it was stopped")
     if any(name not in session.target.urls for name in KEEPERS):
-        return [], "not audited: there is no URL of the sandbox"
+        return _Audited("not audited: there is no URL of the sandbox")
     try:
         found = await session.audit(AUDIT_SECONDS)
     except BooksError as error:
-        return [f"the audit could not be made: {error}"], "not audited"
+        # That books cannot be read says nothing against what stands in them.
+        return _Audited(f"the audit could not be made: {error}", failed=True)
     violations = [str(violation) for violation in found.violations]
-    return violations, f"the audit checked {found.checked} and found {len(violations) or 'no'} violations"
+    words = f"the audit checked {found.checked} and found {len(violations) or 'no'} violations"
+    return _Audited(words, violations)
 
 
 def _write(folder: Path, session: Session, document: Document) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 from temporalio.client import Client
 
-from waybill.audit.reading import Reader
+from waybill.audit.reading import KEEPERS, Reader
 from waybill.audit.run import Report, audit
 from waybill.demo.shop import Shop
 from waybill.load.arrivals import Plan
@@ -17,7 +17,7 @@ from waybill.load.generator import Bounds, Pace, open_loop
 from waybill.load.measure import Window, between
 from waybill.load.mix import SENT, Mix, goods
 from waybill.load.orders import Clock, Entry, Ledger
-from waybill.load.reach import ASK_SECONDS, allow_files, connected
+from waybill.load.reach import ASK_SECONDS, allow_files, answering, connected
 from waybill.load.targets import LoadError, Target
 from waybill.load.watch import Mark, Watcher
 from waybill.stack import SERVICES
@@ -235,18 +235,19 @@ async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[
     """A session on a target, watched from now on.
 
     Raises:
-        LoadError: If Temporal does not answer where it is said to be, or does not know the namespace, or a service has
-            no URL.
+        LoadError: If a service has no URL, or it or Temporal does not answer where it is said to be, or the namespace
+            is not there.
     """
     missing = [name for name in SERVICES if name not in target.urls]
     if missing:
         raise LoadError(f"no URL for {', '.join(missing)} (--url NAME=URL)")
-    client = await connected(target.temporal, target.namespace) if target.temporal else None
     allow_files()
     # As many connections as orders in flight, which the generator bounds: a start that waited for one would count as
     # sent in time. And looks must not wait behind orders that nobody answers.
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as placing, aiohttp.ClientSession() as asking:
+        await answering(asking, {name: url for name, url in target.urls.items() if name in KEEPERS})
+        client = await connected(target.temporal, target.namespace) if target.temporal else None
         opened_session = Session(target, asking, client, placing=placing, run=run, stop=stop, tell=tell)
         looking = asyncio.create_task(opened_session.ledger.watch())
         try:
