@@ -10,8 +10,13 @@ from aiohttp import web
 
 from chassis.testing.serving import serve_app
 from waybill.audit.reading import KEEPERS
+from waybill.load.mix import KINDS
+from waybill.load.report.model import Section
+from waybill.load.session import Session
 from waybill.load.targets import Target
 from waybill.stack.plan import NAMESPACE
+
+FULFILLED = KINDS["fulfilled"]
 
 
 class FakeDeployment:
@@ -119,3 +124,17 @@ class FakeTarget(Target):
 
     async def configure(self, service: str, variables: Mapping[str, str]) -> None:
         raise AssertionError(f"nobody sets {variables} of {service}")
+
+
+@asynccontextmanager
+async def entered(target: Target) -> AsyncIterator[Target]:
+    """One that is up already."""
+    yield target
+
+
+async def orders(session: Session) -> Section:
+    """Three of them."""
+    for _ in range(3):
+        await session.ledger.place(FULFILLED, "load", session.clock.now())
+    await session.finished(stall_seconds=0.0)
+    return Section("Three orders")

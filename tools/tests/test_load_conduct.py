@@ -1,8 +1,6 @@
 """How a load test ends: with a report, and with an exit code that says whether every order is accounted for."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -16,33 +14,19 @@ from waybill.demo.run import INTERRUPTED
 from waybill.demo.screen import Screen
 from waybill.load.arrivals import Spacing
 from waybill.load.conduct import BAD, CANNOT, GOOD, Experiment, Trial, conduct
-from waybill.load.mix import KINDS, Mix
+from waybill.load.mix import Mix
 from waybill.load.options import Arrivals, Common
 from waybill.load.plain import plain
 from waybill.load.progress import Progress
 from waybill.load.report.model import Section
 from waybill.load.session import Session
-from waybill.load.targets import LoadError, Target
+from waybill.load.targets import LoadError
 from waybill.planning.measured import PlanError
 from waybill.planning.reports import read
 
-from .load_deployment import FakeDeployment, FakeTarget
+from .load_deployment import FULFILLED, FakeDeployment, FakeTarget, entered, orders
 
-FULFILLED = KINDS["fulfilled"]
 SHELF = {"sku": "TEA-250", "warehouse": "north", "on_hand": 3, "moved": 4, "held": 0, "lines": 0}
-
-
-@asynccontextmanager
-async def entered(target: Target) -> AsyncIterator[Target]:
-    yield target
-
-
-async def orders(session: Session) -> Section:
-    """Three of them."""
-    for _ in range(3):
-        await session.ledger.place(FULFILLED, "load", session.clock.now())
-    await session.finished(stall_seconds=0.0)
-    return Section("Three orders")
 
 
 async def run(

@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from waybill.load.progress import Progress
 from waybill.load.report.files import write, write_orders, write_samples
 from waybill.load.report.model import Document, Section
 from waybill.load.session import Session, opened
-from waybill.load.targets import LoadError, Target
+from waybill.load.targets import Hasty, LoadError, Target
 from waybill.load.verdict import judge
 from waybill.stack.spec import StackError
 
@@ -29,6 +29,7 @@ DEFAULT_FOLDER = Path("build/load")
 AUDIT_SECONDS = 120.0
 """How long the audit waits for what follows an order's end: its message."""
 GOOD, BAD, CANNOT = 0, 1, 2
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 CANNOT_GO_ON = (LoadError, ShopError, StackError, RPCError, aiohttp.ClientError, OSError)
 """What ends an experiment, and is told beside what was measured until then. A time-out is an OSError too."""
@@ -60,12 +61,13 @@ class Trial:
     conclusions: Sequence[Conclusion] = ()
 
 
-async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document]:
+async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document | None]:
     """Run all of it.
 
     Returns:
         The exit code, and the report: 0 if every order is accounted for, 1 if one was lost, refused or ended otherwise
         than it should, or the audit found something, 2 if an experiment could not be done, 130 if somebody stopped it.
+        There is no report if it was stopped at once.
 
     Raises:
         LoadError, StackError, PortTaken, OSError: If there is nothing to load.
@@ -73,15 +75,24 @@ async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document]:
     before = machine.describe()
     stop = asyncio.Event()
     run = f"load{time.strftime('%m%dT%H%M%S')}"
-    with _ending(stop, progress), progress:
-        async with trial.target as target, opened(target, run, stop, progress.tell) as session:
-            session.watcher.changed = progress.watch(session)
-            sections, failure = await _experiments(trial, session)
-            drawn = [conclusion(sections) for conclusion in trial.conclusions]
-            sections += [section for section in drawn if section is not None]
-            document, code = await _conclude(trial, session, sections, failure, before)
-            _write(trial.folder, session, document)
-    return code, document
+    ending = _Ending(trial.target, stop, progress)
+    done: tuple[int, Document] | None = None
+    with ending, progress:
+        try:
+            async with trial.target as target, opened(target, run, stop, progress.tell) as session:
+                session.watcher.changed = progress.watch(session)
+                sections, failure = await _experiments(trial, session)
+                ending.check()
+                drawn = [conclusion(sections) for conclusion in trial.conclusions]
+                sections += [section for section in drawn if section is not None]
+                document, code = await _conclude(trial, session, sections, failure, before)
+                _write(trial.folder, session, document)
+                done = code, document
+        except (asyncio.CancelledError, *CANNOT_GO_ON):
+            # Where all is killed, whoever is putting things back as they were fails of it in a way of his own.
+            if not ending.at_once:
+                raise
+    return done or (INTERRUPTED, None)
 
 
 async def _experiments(trial: Trial, session: Session) -> tuple[list[Section], str | None]:
@@ -100,11 +111,12 @@ async def _experiments(trial: Trial, session: Session) -> tuple[list[Section], s
 async def _conclude(
     trial: Trial, session: Session, sections: Sequence[Section], failure: str | None, before: Mapping[str, object]
 ) -> tuple[Document, int]:
+    if not session.stop.is_set():
+        await session.ledger.look_again()
+    # Before the audit: who stops that has waited for the orders all the same.
+    orders = judge(session.ledger, interrupted=session.stop.is_set())
     audited = await _audit(session)
     interrupted = session.stop.is_set()
-    if not interrupted:
-        await session.ledger.look_again()
-    orders = judge(session.ledger, interrupted=interrupted)
     said = [*orders.words, audited.words]
     said += [f"could not go on: {failure}"] if failure else []
     bad, undone = bool(audited.violations) or not orders.good, bool(failure) or audited.failed
@@ -145,6 +157,8 @@ async def _audit(session: Session) -> _Audited:
     except BooksError as error:
         # That books cannot be read says nothing against what stands in them.
         return _Audited(f"the audit could not be made: {error}", failed=True)
+    if found is None:
+        return _Audited("not audited, since it was stopped")
     violations = [str(violation) for violation in found.violations]
     words = f"the audit checked {found.checked} and found {len(violations) or 'no'} violations"
     return _Audited(words, violations)
@@ -160,23 +174,41 @@ def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
-@contextmanager
-def _ending(stop: asyncio.Event, progress: Progress) -> Iterator[None]:
-    """Ctrl-C once: place nothing more, and write what was measured. Twice: end at once."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+class _Ending:
+    """Ctrl-C once: place nothing more, and write what was measured. Twice: at once."""
 
-    def end() -> None:
-        if stop.is_set() and task is not None:
-            task.cancel()
+    def __init__(self, target: object, stop: asyncio.Event, progress: Progress) -> None:
+        self.at_once = False
+        self._asked = False
+        self._target, self._stop, self._progress = target, stop, progress
+        self._task = asyncio.current_task()
+
+    def __enter__(self) -> None:
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._end)
+
+    def __exit__(self, *_: object) -> None:
+        for number in SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def check(self) -> None:
+        """Go no further if it is to end at once.
+
+        Raises:
+            asyncio.CancelledError: If so. The one of before may have become another error on its way.
+        """
+        if self.at_once:
+            raise asyncio.CancelledError
+
+    def _end(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._progress.tell("\nStopping, and writing the report of what was measured (Ctrl-C again: at once).")
+            self._stop.set()
             return
-        progress.tell("\nStopping, and writing the report of what was measured (Ctrl-C again: at once).")
-        stop.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, end)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        # A third time, too: then what an experiment is putting back as it was stays as it is.
+        self.at_once = True
+        if isinstance(self._target, Hasty):
+            self._target.hurry()
+        if self._task is not None:
+            self._task.cancel()

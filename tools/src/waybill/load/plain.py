@@ -128,11 +128,11 @@ async def _histories(session: Session, phase: Phase, common: Common) -> tuple[di
         if not common.histories:
             break
         try:
-            read = await anatomy.dissect_all(session.client, ids[-common.histories :])
+            read = await session.unless_stopped(anatomy.dissect_all(session.client, ids[-common.histories :]))
         except RPCError as error:
             unread.append(f"Histories of orders of kind {kind} could not be read: {error}.")
         else:
-            found[kind] = anatomy.summary(read)
+            found[kind] = anatomy.summary(read or [])
     return {"anatomy": found}, unread
 
 

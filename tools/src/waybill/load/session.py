@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import aiohttp
 from temporalio.client import Client
@@ -21,6 +22,8 @@ from waybill.load.reach import ASK_SECONDS, allow_files, answering, connected
 from waybill.load.targets import LoadError, Target
 from waybill.load.watch import Mark, Watcher
 from waybill.stack import SERVICES
+
+T = TypeVar("T")
 
 UNITS = 1_000_000
 """That come in of each product."""
@@ -91,6 +94,9 @@ class Session:
 
     async def stock_up(self, mix: Mix) -> None:
         """Bring in what the mix takes."""
+        await self.unless_stopped(self._stock_up(mix))
+
+    async def _stock_up(self, mix: Mix) -> None:
         await self.shop.stock_up(self.run)
         for sku, warehouse in goods(mix):
             await self.shop.stock(sku, warehouse, UNITS, f"{self.run}-{sku}-{warehouse}-load")
@@ -157,6 +163,17 @@ class Session:
             async with asyncio.timeout(seconds):
                 await self.stop.wait()
 
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do what may take minutes; it is given up, and nothing comes of it, when somebody stops the test."""
+        doing, stopped = asyncio.create_task(work), asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return doing.result() if doing.done() else None
+        finally:
+            doing.cancel()
+            stopped.cancel()
+            await asyncio.gather(doing, stopped, return_exceptions=True)
+
     async def finished(self, stall_seconds: float = STALL_SECONDS) -> bool:
         """Wait until no order is under way.
 
@@ -209,10 +226,10 @@ class Session:
         samples = [each for each in self.watcher.samples if begin.at <= each.at <= end.at]
         return Window(begin, end, samples, between(self.ledger.entries, begin.at, end.at))
 
-    async def audit(self, wait_seconds: float) -> Report:
-        """Check all books of the deployment."""
+    async def audit(self, wait_seconds: float) -> Report | None:
+        """Check all books of the deployment, unless somebody stops the test."""
         reader = Reader(self._session, self.target.urls, self.target.token)
-        return await audit(reader, wait_seconds=wait_seconds)
+        return await self.unless_stopped(audit(reader, wait_seconds=wait_seconds))
 
     def _own(self) -> dict[str, float]:
         entries = self.ledger.entries
