@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import re
+import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -12,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]  # its types are a package of their own
 import pytest
 
 from chassis.testing.waiting import eventually
 from waybill.bench.scale_contests import Rounds
 from waybill.bench.start_contests import Starts
+from waybill.demo.run import INTERRUPTED
 from waybill.demo.screen import Screen
 from waybill.load.arrivals import Spacing
 from waybill.load.conduct import GOOD, Conclusion, Experiment, Trial, conduct
@@ -29,7 +32,7 @@ from waybill.load.progress import Progress
 from waybill.load.report.model import Section
 from waybill.load.session import Session, opened
 from waybill.load.step import step
-from waybill.load.targets import Embedded, Remote, Target
+from waybill.load.targets import Embedded, Remote, Target, embedded
 from waybill.load.whole import whole
 from waybill.planning.compare import of_one_report
 from waybill.planning.forecast import Options
@@ -302,3 +305,22 @@ async def test_what_somebody_stops_is_reported_and_loses_no_order(stack: Stack, 
     [section] = sections
     assert 3 <= section.results["orders_sent"] < 600
     assert any("stopped by hand" in warning for warning in section.warnings)
+
+
+async def test_a_stack_of_its_own_is_killed_where_somebody_ends_the_load_at_once(tmp_path: Path) -> None:
+    pids: dict[str, int] = {}
+
+    async def starved(session: Session) -> Section:
+        async with arranged(session, "shipping", slots=1, provider_seconds=1.0):
+            pids.update(session.target.pids())
+            await session.target.scale("shipping", 0)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.Event().wait()
+        raise AssertionError("nothing ever sets it")
+
+    trial = Trial("e2e", "Load", tmp_path, embedded(tmp_path / "stack", {}, lambda _: None), [starved], {})
+    code, document = await conduct(trial, Progress(Screen(), silent=True))
+    assert (code, document) == (INTERRUPTED, None)
+    assert {"temporal", "postgres", *SERVICES} <= set(pids)
+    assert not [name for name, pid in pids.items() if psutil.pid_exists(pid)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from temporalio.service import RPCError
 
 from waybill import story as stories
 from waybill.audit.books import BooksError
@@ -76,6 +77,7 @@ KNOWN = (
     LoadError,
     stories.NoStory,
     NoTrace,
+    RPCError,
     OSError,
 )
 """What a command cannot do is one of these, and its text is for the person who asked."""

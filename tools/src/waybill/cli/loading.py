@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from waybill.audit.reading import KEEPERS
-from waybill.cli.common import TOKEN_FILE, fail, parse_pairs, run, screen, token_from_file
+from waybill.cli.common import TOKEN_FILE, complain, fail, parse_pairs, run, screen, token_from_file
 from waybill.load import targets
 from waybill.load.conduct import DEFAULT_FOLDER, GOOD, Conclusion, Experiment, Trial, conduct
 from waybill.load.mix import KINDS, USUAL, Mix, MixError, parse
@@ -103,7 +103,7 @@ def carry_out(
     """Run experiments, tell what came out, and end the command with the exit code that says it."""
     progress = Progress(screen, as_csv=where.as_csv, silent=where.as_json)
 
-    async def work() -> tuple[int, Document]:
+    async def work() -> tuple[int, Document | None]:
         trial = Trial(
             where.folder.name, title, where.folder, where.target(progress), experiments, settings, conclusions
         )
@@ -112,6 +112,9 @@ def carry_out(
         return await conduct(trial, progress)
 
     code, document = run(work())
+    if document is None:
+        complain("ended at once, without a report")
+        raise typer.Exit(code)
     if where.as_json:
         screen.print_json(json.dumps(document.as_json()))
     elif not where.as_csv:

@@ -3,11 +3,14 @@
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import aiohttp
+from temporalio.service import RPCError
 
 from waybill.audit.books import BooksError
 from waybill.audit.reading import KEEPERS
@@ -18,15 +21,18 @@ from waybill.load.progress import Progress
 from waybill.load.report.files import write, write_orders, write_samples
 from waybill.load.report.model import Document, Section
 from waybill.load.session import Session, opened
-from waybill.load.targets import LoadError, Target
+from waybill.load.targets import Hasty, LoadError, Target
+from waybill.load.verdict import judge
 from waybill.stack.spec import StackError
 
 DEFAULT_FOLDER = Path("build/load")
 AUDIT_SECONDS = 120.0
 """How long the audit waits for what follows an order's end: its message."""
-GOOD, LOST, CANNOT = 0, 1, 2
-CLOSE_ENOUGH = 5
-"""Names of orders that are told."""
+GOOD, BAD, CANNOT = 0, 1, 2
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+CANNOT_GO_ON = (LoadError, ShopError, StackError, RPCError, aiohttp.ClientError, OSError)
+"""What ends an experiment, and is told beside what was measured until then. A time-out is an OSError too."""
 
 Experiment = Callable[[Session], Awaitable[Section]]
 Conclusion = Callable[[Sequence[Section]], Section | None]
@@ -55,12 +61,13 @@ class Trial:
     conclusions: Sequence[Conclusion] = ()
 
 
-async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document]:
+async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document | None]:
     """Run all of it.
 
     Returns:
-        The exit code, and the report: 0 if every order is accounted for, 1 if one was lost or the audit found
-        something, 2 if an experiment could not be done, 130 if somebody stopped it.
+        The exit code, and the report: 0 if every order is accounted for, 1 if one was lost, refused or ended otherwise
+        than it should, or the audit found something, 2 if an experiment could not be done, 130 if somebody stopped it.
+        There is no report if it was stopped at once.
 
     Raises:
         LoadError, StackError, PortTaken, OSError: If there is nothing to load.
@@ -68,15 +75,24 @@ async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document]:
     before = machine.describe()
     stop = asyncio.Event()
     run = f"load{time.strftime('%m%dT%H%M%S')}"
-    with _ending(stop, progress), progress:
-        async with trial.target as target, opened(target, run, stop, progress.tell) as session:
-            session.watcher.changed = progress.watch(session)
-            sections, failure = await _experiments(trial, session)
-            drawn = [conclusion(sections) for conclusion in trial.conclusions]
-            sections += [section for section in drawn if section is not None]
-            document, code = await _conclude(trial, session, sections, failure, before)
-            _write(trial.folder, session, document)
-    return code, document
+    ending = _Ending(trial.target, stop, progress)
+    done: tuple[int, Document] | None = None
+    with ending, progress:
+        try:
+            async with trial.target as target, opened(target, run, stop, progress.tell) as session:
+                session.watcher.changed = progress.watch(session)
+                sections, failure = await _experiments(trial, session)
+                ending.check()
+                drawn = [conclusion(sections) for conclusion in trial.conclusions]
+                sections += [section for section in drawn if section is not None]
+                document, code = await _conclude(trial, session, sections, failure, before)
+                _write(trial.folder, session, document)
+                done = code, document
+        except (asyncio.CancelledError, *CANNOT_GO_ON):
+            # Where all is killed, whoever is putting things back as they were fails of it in a way of his own.
+            if not ending.at_once:
+                raise
+    return done or (INTERRUPTED, None)
 
 
 async def _experiments(trial: Trial, session: Session) -> tuple[list[Section], str | None]:
@@ -87,29 +103,24 @@ async def _experiments(trial: Trial, session: Session) -> tuple[list[Section], s
             break
         try:
             sections.append(await experiment(session))
-        except (LoadError, ShopError, StackError) as error:
-            return sections, str(error)
+        except CANNOT_GO_ON as error:
+            return sections, str(error) or type(error).__name__
     return sections, None
 
 
 async def _conclude(
     trial: Trial, session: Session, sections: Sequence[Section], failure: str | None, before: Mapping[str, object]
 ) -> tuple[Document, int]:
-    violations, audited = await _audit(session)
-    lost, unknown = session.ledger.lost(), session.ledger.unknown()
+    if not session.stop.is_set():
+        await session.ledger.look_again()
+    # Before the audit: who stops that has waited for the orders all the same.
+    orders = judge(session.ledger, interrupted=session.stop.is_set())
+    audited = await _audit(session)
     interrupted = session.stop.is_set()
-    entries = session.ledger.entries
-    ended = sum(each.ended is not None for each in entries)
-    said = [f"{len(entries)} orders sent, {ended} ended"]
-    said += [f"{len(unknown)} of which nobody knows"] if unknown else []
-    said += [f"{len(lost)} under way when it was stopped"] if lost and interrupted else []
-    if lost and not interrupted:
-        names = ", ".join(each.order_id for each in lost[:CLOSE_ENOUGH])
-        said.append(f"{len(lost)} accepted and not ended ({names}{', …' if len(lost) > CLOSE_ENOUGH else ''})")
-    said.append(audited)
+    said = [*orders.words, audited.words]
     said += [f"could not go on: {failure}"] if failure else []
-    bad = bool(violations) or (bool(lost) and not interrupted)
-    code = LOST if bad else CANNOT if failure else INTERRUPTED if interrupted else GOOD
+    bad, undone = bool(audited.violations) or not orders.good, bool(failure) or audited.failed
+    code = BAD if bad else CANNOT if undone else INTERRUPTED if interrupted else GOOD
     document = Document(
         name=trial.name,
         title=trial.title,
@@ -117,28 +128,40 @@ async def _conclude(
         ended=_iso(session.clock.now()),
         interrupted=interrupted,
         verdict="; ".join(said) + ".",
-        good=not bad and failure is None,
+        good=not bad and not undone,
         sections=sections,
         settings={"target": session.target.kind, **trial.settings},
         versions={**machine.versions(), **await servers.versions(session.target, session.client)},
         machine=dict(before),
-        violations=violations,
+        violations=audited.violations,
     )
     return document, code
 
 
-async def _audit(session: Session) -> tuple[list[str], str]:
-    """What the audit found, and a few words about that."""
+@dataclass(frozen=True)
+class _Audited:
+    """What the audit found, and a few words about that; whether it could not be made."""
+
+    words: str
+    violations: Sequence[str] = ()
+    failed: bool = False
+
+
+async def _audit(session: Session) -> _Audited:
     if session.stop.is_set():
-        return [], "not audited, since it was stopped"
+        return _Audited("not audited, since it was stopped")
     if any(name not in session.target.urls for name in KEEPERS):
-        return [], "not audited: there is no URL of the sandbox"
+        return _Audited("not audited: there is no URL of the sandbox")
     try:
         found = await session.audit(AUDIT_SECONDS)
     except BooksError as error:
-        return [f"the audit could not be made: {error}"], "not audited"
+        # That books cannot be read says nothing against what stands in them.
+        return _Audited(f"the audit could not be made: {error}", failed=True)
+    if found is None:
+        return _Audited("not audited, since it was stopped")
     violations = [str(violation) for violation in found.violations]
-    return violations, f"the audit checked {found.checked} and found {len(violations) or 'no'} violations"
+    words = f"the audit checked {found.checked} and found {len(violations) or 'no'} violations"
+    return _Audited(words, violations)
 
 
 def _write(folder: Path, session: Session, document: Document) -> None:
@@ -151,23 +174,41 @@ def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
-@contextmanager
-def _ending(stop: asyncio.Event, progress: Progress) -> Iterator[None]:
-    """Ctrl-C once: place nothing more, and write what was measured. Twice: end at once."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+class _Ending:
+    """Ctrl-C once: place nothing more, and write what was measured. Twice: at once."""
 
-    def end() -> None:
-        if stop.is_set() and task is not None:
-            task.cancel()
+    def __init__(self, target: object, stop: asyncio.Event, progress: Progress) -> None:
+        self.at_once = False
+        self._asked = False
+        self._target, self._stop, self._progress = target, stop, progress
+        self._task = asyncio.current_task()
+
+    def __enter__(self) -> None:
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._end)
+
+    def __exit__(self, *_: object) -> None:
+        for number in SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def check(self) -> None:
+        """Go no further if it is to end at once.
+
+        Raises:
+            asyncio.CancelledError: If so. The one of before may have become another error on its way.
+        """
+        if self.at_once:
+            raise asyncio.CancelledError
+
+    def _end(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._progress.tell("\nStopping, and writing the report of what was measured (Ctrl-C again: at once).")
+            self._stop.set()
             return
-        progress.tell("\nStopping, and writing the report of what was measured (Ctrl-C again: at once).")
-        stop.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, end)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        # A third time, too: then what an experiment is putting back as it was stays as it is.
+        self.at_once = True
+        if isinstance(self._target, Hasty):
+            self._target.hurry()
+        if self._task is not None:
+            self._task.cancel()

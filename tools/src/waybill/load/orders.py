@@ -102,14 +102,23 @@ class Skew:
 class Ledger:
     """All orders of a test."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, run: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        run: str,
+        clock: Clock,
+        *,
+        looking: aiohttp.ClientSession | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
-            session: To ask with.
+            session: To place orders with.
             url: Of the orchestrator.
             run: What all ids begin with.
             clock: Ours.
+            looking: To look at them with; the same, unless said otherwise.
         """
         self.entries: list[Entry] = []
         self.open: dict[str, Entry] = {}
@@ -119,10 +128,13 @@ class Ledger:
         self.failed_looks = 0
         self.told: Callable[[Entry], None] = lambda _: None
         self._session = session
+        self._looking = looking or session
         self._url = url
         self._run = run
         self._clock = clock
         self._fewer = asyncio.Event()
+        self._one_look = asyncio.Lock()
+        """Two at once would both see the same order end."""
 
     @property
     def under_way(self) -> int:
@@ -161,14 +173,20 @@ class Ledger:
         """Look again and again, until cancelled."""
         while True:
             began = self._clock.now()
-            if self.open:
-                try:
-                    await self.look()
-                except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
-                    # A deployment under load, or broken on purpose, may not answer. The count of it is in the report.
-                    self.failed_looks += 1
+            await self.look_again()
             took = self._clock.now() - began
             await asyncio.sleep(max(LOOK_SECONDS - took, took / LOOK_SHARE - took, 0.0))
+
+    async def look_again(self) -> None:
+        """Look once, if there is anything to see; it may fail."""
+        async with self._one_look:
+            if not self.open:
+                return
+            try:
+                await self.look()
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
+                # A deployment under load, or broken on purpose, may not answer. The count of it is in the report.
+                self.failed_looks += 1
 
     async def look(self) -> None:
         """Look once at all orders that are under way, in as few pages as that takes."""
@@ -189,7 +207,7 @@ class Ledger:
     async def _page(self, after: str, limit: int) -> Any:
         query = {"limit": str(limit), **({"after": after} if after else {})}
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        async with self._session.get(f"{self._url}/orders", params=query, timeout=timeout) as answer:
+        async with self._looking.get(f"{self._url}/orders", params=query, timeout=timeout) as answer:
             answer.raise_for_status()
             return await answer.json()
 

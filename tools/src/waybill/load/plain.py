@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from temporalio.service import RPCError
+
 from waybill.load import anatomy, views
 from waybill.load.limits import limit
 from waybill.load.measure import Window, figures
@@ -31,7 +33,9 @@ async def plain(session: Session, common: Common, arrivals: Arrivals, name: str 
     growth = await _growth(session, before)
     whole = session.window(phase.begin, await session.watcher.mark())
     entries = [each for each in session.ledger.entries if each.phase == phase.name]
-    results = await _results(session, phase, whole, common)
+    results = _results(session, phase, whole, common)
+    found, unread = await _histories(session, phase, common)
+    results |= found
     results["db_bytes_per_order"] = {name: value / whole.ended for name, value in growth.items() if whole.ended}
     ended = [each for each in entries if each.ended is not None]
     wrong = sum(not each.right for each in ended)
@@ -65,7 +69,7 @@ async def plain(session: Session, common: Common, arrivals: Arrivals, name: str 
             views.per_process(whole),
         ],
         {**results, "orders_with_errors": errors, "orders_that_ended_otherwise": wrong},
-        [*said, *views.pace_warnings([phase])],
+        [*said, *unread, *views.pace_warnings([phase])],
     )
 
 
@@ -73,7 +77,10 @@ async def _delivered(session: Session, common: Common) -> list[str]:
     if common.delivery_seconds is None or session.stop.is_set():
         return []
     session.tell("All orders have ended. Waiting for their parcels.")
-    left = await session.delivered(common.delivery_seconds)
+    try:
+        left = await session.delivered(common.delivery_seconds)
+    except RPCError as error:
+        return [f"Whether parcels came to their ends is not known, since Temporal did not tell: {error}."]
     return [f"{left} parcels did not come to their ends: what that costs is not in it."] if left else []
 
 
@@ -83,13 +90,13 @@ async def _growth(session: Session, before: Mapping[str, int]) -> dict[str, int]
     return {name: size - before[name] for name, size in after.items() if name in before}
 
 
-async def _results(session: Session, phase: Phase, whole: Window, common: Common) -> dict[str, object]:
+def _results(session: Session, phase: Phase, whole: Window, common: Common) -> dict[str, object]:
     """Figures for machines: of the whole, from the first order's start to the last one's end, and while orders came.
 
     What an order costs is of the whole: each of its orders begins and ends in it.
     """
     arriving = session.window(phase.begin, phase.end)
-    results: dict[str, object] = {
+    return {
         **figures(whole),
         "while_orders_came": figures(arriving),
         "orders_sent": phase.pace.sent,
@@ -102,18 +109,31 @@ async def _results(session: Session, phase: Phase, whole: Window, common: Common
         "looks_failed": session.ledger.failed_looks,
         "samples_failed": session.watcher.failures,
     }
+
+
+async def _histories(session: Session, phase: Phase, common: Common) -> tuple[dict[str, object], list[str]]:
+    """What orders leave in Temporal, by kind, and which kinds' histories could not be read.
+
+    They are read when all is measured: what was measured must not be lost with them.
+    """
     if session.client is None or session.stop.is_set():
-        return results
+        return {}, []
     by_kind: dict[str, list[str]] = {}
     for entry in session.ledger.ended(phase.name):
         if entry.right:
             by_kind.setdefault(entry.kind.name, []).append(entry.order_id)
-    results["anatomy"] = {
-        kind: anatomy.summary(await anatomy.dissect_all(session.client, ids[-common.histories :]))
-        for kind, ids in by_kind.items()
-        if common.histories
-    }
-    return results
+    found: dict[str, object] = {}
+    unread: list[str] = []
+    for kind, ids in by_kind.items():
+        if not common.histories:
+            break
+        try:
+            read = await session.unless_stopped(anatomy.dissect_all(session.client, ids[-common.histories :]))
+        except RPCError as error:
+            unread.append(f"Histories of orders of kind {kind} could not be read: {error}.")
+        else:
+            found[kind] = anatomy.summary(read or [])
+    return {"anatomy": found}, unread
 
 
 def _rates(entries: Sequence[Entry], began: float) -> Chart:

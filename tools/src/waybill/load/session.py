@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import aiohttp
 from temporalio.client import Client
 
-from waybill.audit.reading import Reader
+from waybill.audit.reading import KEEPERS, Reader
 from waybill.audit.run import Report, audit
 from waybill.demo.shop import Shop
 from waybill.load.arrivals import Plan
@@ -17,12 +18,13 @@ from waybill.load.generator import Bounds, Pace, open_loop
 from waybill.load.measure import Window, between
 from waybill.load.mix import SENT, Mix, goods
 from waybill.load.orders import Clock, Entry, Ledger
+from waybill.load.reach import ASK_SECONDS, allow_files, answering, connected
 from waybill.load.targets import LoadError, Target
 from waybill.load.watch import Mark, Watcher
 from waybill.stack import SERVICES
 
-CONNECTIONS = 200
-"""Of the generator to the deployment."""
+T = TypeVar("T")
+
 UNITS = 1_000_000
 """That come in of each product."""
 LOOK_SECONDS = 0.2
@@ -65,32 +67,36 @@ class Session:
     def __init__(
         self,
         target: Target,
-        session: aiohttp.ClientSession,
+        asking: aiohttp.ClientSession,
         client: Client | None,
         *,
+        placing: aiohttp.ClientSession,
         run: str,
         stop: asyncio.Event,
         tell: Callable[[str], None],
     ) -> None:
-        """Put together; ``opened`` does it."""
+        """Put together; ``opened`` does it. Orders have connections of their own, of which there are enough."""
         self.target = target
         self.run = run
         self.stop = stop
         self.tell = tell
         self.client = client
-        self.shop = Shop(session, target.urls, target.token)
+        self.shop = Shop(asking, target.urls, target.token)
         self.clock = Clock()
         self.began = self.clock.now()
-        self.ledger = Ledger(session, target.urls["orchestrator"], run, self.clock)
-        self.watcher = Watcher(target, session, client, self.clock.now, self._own)
+        self.ledger = Ledger(placing, target.urls["orchestrator"], run, self.clock, looking=asking)
+        self.watcher = Watcher(target, asking, client, self.clock.now, self._own)
         self.phases: list[Phase] = []
         self.pace = Pace()
         self.begins: dict[str, float] = {}
         """When each phase began, also one under way."""
-        self._session = session
+        self._session = asking
 
     async def stock_up(self, mix: Mix) -> None:
         """Bring in what the mix takes."""
+        await self.unless_stopped(self._stock_up(mix))
+
+    async def _stock_up(self, mix: Mix) -> None:
         await self.shop.stock_up(self.run)
         for sku, warehouse in goods(mix):
             await self.shop.stock(sku, warehouse, UNITS, f"{self.run}-{sku}-{warehouse}-load")
@@ -99,13 +105,17 @@ class Session:
         """Replace the faults of the outside world's providers.
 
         Raises:
-            LoadError: If there is no sandbox whose world it is.
+            LoadError: If there is no sandbox whose world it is, or it does not do it.
         """
         if "sandbox" not in self.target.urls:
             raise LoadError("the providers' faults are the sandbox's, and no URL of one is given (--url sandbox=URL)")
-        async with self._session.put(f"{self.target.urls['sandbox']}/faults", json=faults) as answer:
-            if answer.status >= 300:
-                raise LoadError(f"the sandbox answers {answer.status} to PUT /faults: {await answer.text()}")
+        url, timeout = f"{self.target.urls['sandbox']}/faults", aiohttp.ClientTimeout(total=ASK_SECONDS)
+        try:
+            async with self._session.put(url, json=faults, timeout=timeout) as answer:
+                if answer.status >= 300:
+                    raise LoadError(f"the sandbox answers {answer.status} to PUT /faults: {await answer.text()}")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise LoadError(f"the sandbox does not answer PUT /faults: {str(error) or type(error).__name__}") from None
 
     async def warm_up(self, mix: Mix, orders: int) -> None:
         """Let some orders pass, so that caches, pools and connections are filled before anything is measured."""
@@ -152,6 +162,17 @@ class Session:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.stop.wait()
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do what may take minutes; it is given up, and nothing comes of it, when somebody stops the test."""
+        doing, stopped = asyncio.create_task(work), asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return doing.result() if doing.done() else None
+        finally:
+            doing.cancel()
+            stopped.cancel()
+            await asyncio.gather(doing, stopped, return_exceptions=True)
 
     async def finished(self, stall_seconds: float = STALL_SECONDS) -> bool:
         """Wait until no order is under way.
@@ -205,10 +226,10 @@ class Session:
         samples = [each for each in self.watcher.samples if begin.at <= each.at <= end.at]
         return Window(begin, end, samples, between(self.ledger.entries, begin.at, end.at))
 
-    async def audit(self, wait_seconds: float) -> Report:
-        """Check all books of the deployment."""
+    async def audit(self, wait_seconds: float) -> Report | None:
+        """Check all books of the deployment, unless somebody stops the test."""
         reader = Reader(self._session, self.target.urls, self.target.token)
-        return await audit(reader, wait_seconds=wait_seconds)
+        return await self.unless_stopped(audit(reader, wait_seconds=wait_seconds))
 
     def _own(self) -> dict[str, float]:
         entries = self.ledger.entries
@@ -231,20 +252,20 @@ async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[
     """A session on a target, watched from now on.
 
     Raises:
-        LoadError: If Temporal does not answer where it is said to be, or a service has no URL.
+        LoadError: If a service has no URL, or it or Temporal does not answer where it is said to be, or the namespace
+            is not there.
     """
     missing = [name for name in SERVICES if name not in target.urls]
     if missing:
         raise LoadError(f"no URL for {', '.join(missing)} (--url NAME=URL)")
-    client = None
-    if target.temporal:
-        try:
-            client = await Client.connect(target.temporal, namespace=target.namespace, identity="waybill-load")
-        except RuntimeError:
-            raise LoadError(f"Temporal does not answer at {target.temporal}") from None
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        opened_session = Session(target, session, client, run=run, stop=stop, tell=tell)
+    allow_files()
+    # As many connections as orders in flight, which the generator bounds: a start that waited for one would count as
+    # sent in time. And looks must not wait behind orders that nobody answers.
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as placing, aiohttp.ClientSession() as asking:
+        await answering(asking, {name: url for name, url in target.urls.items() if name in KEEPERS})
+        client = await connected(target.temporal, target.namespace) if target.temporal else None
+        opened_session = Session(target, asking, client, placing=placing, run=run, stop=stop, tell=tell)
         looking = asyncio.create_task(opened_session.ledger.watch())
         try:
             async with opened_session.watcher.watching():

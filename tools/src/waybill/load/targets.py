@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol, runtime_checkable
 
 import psycopg
 
@@ -92,6 +94,8 @@ class Embedded(Target):
     def __init__(self, stack: Stack) -> None:
         """Take one that runs."""
         super().__init__(stack.urls, stack.operator_token, stack.urls["temporal"])
+        self.hurried = False
+        """Whether all of it is being killed: nobody waits then for a replica that comes, or drains."""
         self._stack = stack
 
     def pids(self) -> dict[str, int]:
@@ -104,7 +108,8 @@ class Embedded(Target):
 
     async def scale(self, service: str, replicas: int) -> None:
         """See the base class."""
-        await self._stack.scale(service, replicas)
+        if not self.hurried:
+            await self._stack.scale(service, replicas)
 
     async def configure(self, service: str, variables: Mapping[str, str]) -> None:
         """See the base class."""
@@ -202,9 +207,41 @@ def _metrics(ports: Mapping[str, int], pids: Mapping[str, int]) -> dict[str, str
     return {name: f"http://127.0.0.1:{ports[name]}" for name in alive if name in ports}
 
 
-@asynccontextmanager
-async def embedded(directory: Path, env: Mapping[str, Mapping[str, str]], tell: Tell) -> AsyncIterator[Embedded]:
-    """A stack of our own, from nothing to nothing.
+@runtime_checkable
+class Hasty(Protocol):
+    """What can be told that its end, under way or to come, must take no time."""
+
+    def hurry(self) -> None:
+        """End at once."""
+
+
+class OwnStack(AbstractAsyncContextManager[Embedded]):
+    """A stack of our own, from nothing to nothing."""
+
+    def __init__(self, stack: Stack) -> None:
+        """Take one that is not started."""
+        self._stack = stack
+        self._target: Embedded | None = None
+
+    async def __aenter__(self) -> Embedded:
+        await self._stack.__aenter__()
+        self._target = Embedded(self._stack)
+        return self._target
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    def hurry(self) -> None:
+        """Kill it without a drain, also while it starts or ends."""
+        if self._target is not None:
+            self._target.hurried = True
+        self._stack.hurry()
+
+
+def embedded(directory: Path, env: Mapping[str, Mapping[str, str]], tell: Tell) -> OwnStack:
+    """A stack of our own.
 
     Args:
         directory: For its state and logs.
@@ -212,8 +249,7 @@ async def embedded(directory: Path, env: Mapping[str, Mapping[str, str]], tell: 
         tell: Told of what happens unasked.
     """
     merged = {name: {**CALM.get(name, {}), **env.get(name, {})} for name in (*CALM, *env)}
-    async with Stack(directory, env=merged, tell=tell) as stack:
-        yield Embedded(stack)
+    return OwnStack(Stack(directory, env=merged, tell=tell))
 
 
 @asynccontextmanager
