@@ -21,7 +21,12 @@ def measure(
     *,
     names: Annotated[bool, typer.Option("--list", help="Only list what there is.")] = False,
     report: Annotated[Path, typer.Option(help="Where the results are written.")] = DEFAULT_REPORT,
-    csv: Annotated[Path | None, typer.Option(help="Where every pair's figures are written too.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where every pair's figures are written too. In a file that is there, those of other benchmarks stay."
+        ),
+    ] = None,
 ) -> None:
     """Measure two things in turns, and say how they compare. The machine should have nothing else to do."""
     if names:
