@@ -12,7 +12,7 @@ from waybill.load.arrivals import Spacing
 from waybill.load.conduct import DEFAULT_FOLDER, Experiment
 from waybill.load.generator import Bounds
 from waybill.load.isolate import isolate as run_isolate
-from waybill.load.options import Arrivals, Common, Isolate, Pool, Step, Whole, told
+from waybill.load.options import Arrivals, Common, Isolate, Pool, Short, Step, Whole, told
 from waybill.load.plain import plain
 from waybill.load.pool import pool
 from waybill.load.step import step as run_step
@@ -244,23 +244,25 @@ def short(
     directory: loading.Stack = None,
 ) -> None:
     """All experiments, each in small: a first look, within five minutes on two cores."""
-    shared = Common(warm_up=10, histories=5)
-    load_of = Arrivals(rate=2.0, seconds=20.0)
-    alone = Pool(replicas=(1, 2, 4), settle_seconds=3.0, seconds=10.0)
-    orders = Whole(replicas=(1, 2), arrivals=Arrivals(rate=2.0, seconds=12.0))
-    up = Step(rate=1.0, before_seconds=6.0, react_seconds=6.0, after_seconds=12.0, down_seconds=6.0, replicas=(1, 2))
-    apart = Isolate(rate=2.0, before_seconds=10.0, fault_seconds=10.0, after_seconds=12.0)
+    small = Short()
     carry_out(
         Where(directory=directory, name=name, to=to),
         "Load: a first look",
         [
-            lambda session: plain(session, shared, load_of),
-            lambda session: pool(session, alone),
-            lambda session: whole(session, shared, orders),
-            lambda session: run_step(session, shared, up),
-            lambda session: run_isolate(session, shared, apart),
+            lambda session: plain(session, small.common, small.load),
+            lambda session: pool(session, small.pool),
+            lambda session: whole(session, small.common, small.whole),
+            lambda session: run_step(session, small.common, small.step),
+            lambda session: run_isolate(session, small.common, small.isolate),
         ],
-        told(load=load_of, pool=alone, orders=orders, step=up, isolate=apart, common=shared),
+        told(
+            load=small.load,
+            pool=small.pool,
+            orders=small.whole,
+            step=small.step,
+            isolate=small.isolate,
+            common=small.common,
+        ),
         [of_one_report],
     )
 
