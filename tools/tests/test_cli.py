@@ -103,6 +103,8 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
         (["audit", "--metrics-port", "9100"], "--metrics-port is of use with --every only"),
         (["story", "A-1", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
         (["schedules", "list", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
+        (["bench", "--list", "--only", "nope"], "there is no benchmark 'nope'; there are import_linear"),
+        (["bench", "--only", "nope"], "there is no benchmark 'nope'; there are import_linear"),
         (["samples", "--run", "two-words"], "'two-words' is not of letters and digits only"),
         (["samples", "--health-port", "8080"], "--health-port is of use with --every only"),
         (["samples", "--every", "1", "--stock"], "--every names its runs itself"),
@@ -117,6 +119,22 @@ def test_what_makes_no_sense_is_said_in_one_line(
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("load --rate", "load --seconds", "load --ramp-to", "load --burst-every", "load --failures"),
+        *("load --delivery-seconds", "load scale --provider-seconds", "load scale --pool-seconds"),
+        *("load scale --settle-seconds", "load step --react-seconds", "load step --before-seconds"),
+        *("load isolate --needless", "load isolate --provider-seconds"),
+    ],
+)
+def test_what_is_no_finite_number_is_wrong_usage(option: str, value: str) -> None:
+    result = CliRunner().invoke(app, [*option.split(), value])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option.rsplit(maxsplit=1)[-1]}'" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["kill", "payments", "--for", "-1"], ["scale", "payments", "many"], ["fly"]])
