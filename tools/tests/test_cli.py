@@ -173,28 +173,3 @@ async def test_a_screen_that_was_closed_before_we_came_is_silent(tmp_path: Path)
     )
     assert await process.wait() == 0
     assert (tmp_path / "done").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ("load --mix no-such-order", "no-such-order"),
-        ("load --mix fulfilled=much", "NAME=WEIGHT"),
-        ("load --url orchestrator=http://127.0.0.1:9", "--token"),
-        ("load --url orchestrator=http://127.0.0.1:9 --token operators", "no URL for inventory, payments, shipping"),
-        ("load --url orchestrator=http://127.0.0.1:9 --directory here", "another"),
-        ("load --directory nowhere", "no stack is running"),
-        ("load --directory nowhere --delivery-seconds 5", "--delivery-seconds is of a stack of its own"),
-        ("load --rate 5 scale", "--rate"),
-        ("load scale --replicas 1,many", "--replicas"),
-        ("load scale --replicas 1,99", "--replicas"),
-        ("load step --replicas 1,2,3", "--replicas"),
-        ("load scale --directory nowhere", "no stack is running"),
-    ],
-)
-def test_a_load_that_cannot_be_is_told_in_one_line(arguments: str, said: str, tmp_path: Path) -> None:
-    result = waybill(*arguments.split(), folder=tmp_path)
-    assert result.returncode == 2, result.stderr
-    assert said in result.stderr
-    assert "Traceback" not in result.stderr
-    assert list(tmp_path.glob("build/**/report.html")) == []

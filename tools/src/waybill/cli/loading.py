@@ -68,17 +68,18 @@ class Where:
         """Of the report."""
         return self.to / (self.name or self.begun)
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """Of the services that ``--url`` names. Ends the command if it does not name them so."""
+        return parse_pairs(self.url or [], KEEPERS)
+
     def target(self, progress: Progress) -> AbstractAsyncContextManager[targets.Target]:
         """What is loaded. Ends the command if that cannot be said."""
-        if self.url and self.directory is not None:
-            fail("--url names one deployment and --directory another")
-        if self.delivery_seconds is not None and (self.url or self.directory is not None):
-            fail("--delivery-seconds is of a stack of its own: elsewhere a parcel takes what it takes")
         if self.url:
             token = self.token or token_from_file()
             if not token:
                 fail(f"the operators' token is missing (--token, WAYBILL_OPERATOR_TOKEN or {TOKEN_FILE})")
-            return targets.remote(parse_pairs(self.url, KEEPERS), token, self.address or None, self.namespace)
+            return targets.remote(self.urls, token, self.address or None, self.namespace)
         if self.directory is not None:
             return targets.running(self.directory)
         world = {} if self.delivery_seconds is None else {"SANDBOX_DELIVERY_SECONDS": f"{self.delivery_seconds:g}"}
