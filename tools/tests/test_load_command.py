@@ -87,6 +87,23 @@ def test_what_would_do_nothing_is_refused_before_anything_is_started(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (f"load isolate {NOWHERE}", "cannot be starved from here, but its provider be slow: --how slow"),
+        (f"load isolate --how slow {NOWHERE}", "no URL of one is given (--url sandbox=URL)"),
+        (f"load step {NOWHERE}", "cannot be scaled from here: --outside leaves it to you"),
+        (f"load step --outside {NOWHERE}", "no URL of one is given (--url sandbox=URL; or --provider-seconds 0)"),
+        ("load isolate --service inventory", "every order needs inventory"),
+        ("load isolate --service orchestrator", "every order needs orchestrator"),
+    ],
+)
+def test_what_cannot_be_done_to_a_deployment_is_refused_before_it_is_loaded(
+    arguments: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said in refused(arguments, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
         ("load --burst 30 --burst-every 9.9 --seconds 10", "no stack is running"),
         ("load scale --only orders --service payments --provider-seconds 2", "no stack is running"),
         ("load scale --service inventory --provider-seconds 2", "no stack is running"),

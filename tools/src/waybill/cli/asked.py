@@ -7,6 +7,7 @@ import typer
 
 from waybill.cli.common import fail
 from waybill.cli.loading import Where
+from waybill.load.isolate import NEEDED_BY_ALL
 from waybill.load.outside import PROVIDERS
 from waybill.stack.stack import MAX_REPLICAS
 
@@ -91,15 +92,25 @@ def step_can_be(
         fail("--replicas is N,N: before the step, and more after it")
     if context.params["outside"]:
         refuse(context, ["replicas"], "says how many, and --outside leaves that to somebody else")
+    elif where.url:
+        fail("a deployment by --url cannot be scaled from here: --outside leaves it to you, or to an autoscaler")
     _has_providers(context, service)
     _slots_can_be_set(context, where, ["slots"])
+    if provider(service, provider_seconds):
+        _world_is_known(where, "; or --provider-seconds 0")
 
 
 def isolate_can_be(context: typer.Context, where: Where, service: Service, how: How) -> None:
     """Of ``waybill load isolate``. Ends the command if not."""
     _where_can_be(context, where)
-    if how is not How.SLOW:
+    if service in NEEDED_BY_ALL:
+        fail(f"every order needs {service}: there is none to compare with; take payments or shipping")
+    if how is How.SLOW:
+        _world_is_known(where)
+    else:
         refuse(context, ["provider_seconds"], "is of --how slow: who has no replica asks no provider")
+        if where.url:
+            fail("a deployment by --url cannot be starved from here, but its provider be slow: --how slow")
     _slots_can_be_set(context, where, ["slots"])
 
 
@@ -127,3 +138,8 @@ def _has_providers(context: typer.Context, service: Service) -> None:
 def _slots_can_be_set(context: typer.Context, where: Where, names: Iterable[str]) -> None:
     if where.url or where.directory is not None:
         refuse(context, names, "can be set on a stack of its own only: slots of others are as their settings are")
+
+
+def _world_is_known(where: Where, otherwise: str = "") -> None:
+    if where.url and "sandbox" not in where.urls:
+        fail(f"how long providers take is the sandbox's, and no URL of one is given (--url sandbox=URL{otherwise})")
