@@ -120,6 +120,20 @@ def test_what_makes_sense_goes_on_to_its_stack(
     assert said in refused(f"{arguments} --directory nowhere", tmp_path, monkeypatch)
 
 
+@pytest.mark.parametrize("command", ["load", "load scale", "load step", "load isolate", "load short"])
+def test_where_no_report_can_be_written_nothing_is_started(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "thesis.tex").touch()
+    result = CliRunner().invoke(app, [*command.split(), "--to", "thesis.tex", "--name", "mine"])
+    assert result.exit_code == 2
+    said = "the report cannot be written into thesis.tex/mine: Not a directory (--to names another folder)"
+    assert result.stderr == f"waybill: {said}\n"
+    assert result.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 def test_environments_that_name_a_deployment_do_not_contradict_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
