@@ -44,7 +44,7 @@ def figures(name: str, order: list[str], *values: float) -> Figure:
 async def test_sides_take_turns_and_the_ratio_is_the_median_of_the_pairs() -> None:
     order: list[str] = []
     contest = Contest("c", "s", figures("ours", order, 2, 30, 4), figures("baseline", order, 1, 10, 1), "what")
-    assert await compete(contest, 3) == Result("c", "s", ours=4, baseline=1, ratio=3, pairs=3, note="what")
+    assert await compete(contest, 3) == Result("c", "s", 4, 1, 3, 2, 4, 3, note="what")
     assert order == ["ours", "baseline", "baseline", "ours", "ours", "baseline"]
 
 
@@ -88,8 +88,8 @@ async def test_what_is_behind_a_figure_is_asked_for_when_all_is_measured(tmp_pat
 
 def test_new_results_replace_old_ones_of_the_same_name_only(tmp_path: Path) -> None:
     path = tmp_path / "build" / "bench.json"
-    keep(path, [Result("a", "s", 1, 2, 0.5, 5), Result("b", "s", 1, 1, 1, 5)])
-    keep(path, [Result("b", "s", 3, 1, 3, 7)])
+    keep(path, [Result("a", "s", 1, 2, 0.5, 0.4, 0.6, 5), Result("b", "s", 1, 1, 1, 1, 1, 5)])
+    keep(path, [Result("b", "s", 3, 1, 3, 2, 4, 7)])
     written = json.loads(path.read_text())
     assert [(entry["name"], entry["ratio"], entry["pairs"]) for entry in written] == [("a", 0.5, 5), ("b", 3, 7)]
     assert {"name", "unit", "ours", "baseline", "ratio", "pairs"} <= written[0].keys()
@@ -177,7 +177,7 @@ async def test_another_file_is_not_written_over(tmp_path: Path) -> None:
 def test_what_a_file_of_pairs_says_is_what_its_run_said(tmp_path: Path) -> None:
     pairs = tmp_path / "figures.csv"
     pairs.write_text("name,unit,pair,ours,baseline\nb,s,1,2,1\nb,s,2,30,10\na,MiB,1,1,2\nb,s,3,4,1\n")
-    assert read_pairs(pairs) == [Result("b", "s", 4, 1, 3, 3), Result("a", "MiB", 1, 2, 0.5, 1)]
+    assert read_pairs(pairs) == [Result("b", "s", 4, 1, 3, 2, 4, 3), Result("a", "MiB", 1, 2, 0.5, 0.5, 0.5, 1)]
 
 
 def test_a_name_that_is_none_is_told_with_those_there_are() -> None:

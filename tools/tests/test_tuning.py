@@ -245,8 +245,8 @@ def test_the_table_of_figures_names_benchmarks_that_there_are() -> None:
 
 
 def test_a_table_has_a_row_for_each_contest_with_what_it_compares() -> None:
-    rows = markdown([Result("a", "s", 0.12345, 2, 0.0617, 5)], {"a": "this, against that"}).splitlines()
-    assert rows[-1] == "| `a` | this, against that | 0.123 | 2 | 0.06 | s | 5 |"
-    assert {row.count("|") for row in rows} == {8}
+    rows = markdown([Result("a", "s", 0.12345, 2, 0.0617, 0.051, 0.0951, 5)], {"a": "this, against that"}).splitlines()
+    assert rows[-1] == "| `a` | this, against that | 0.123 | 2 | 0.06 | 0.05 to 0.10 | s | 5 |"
+    assert {row.count("|") for row in rows} == {9}
     with pytest.raises(KeyError):
-        markdown([Result("gone", "s", 1, 1, 1, 5)], {})
+        markdown([Result("gone", "s", 1, 1, 1, 1, 1, 5)], {})

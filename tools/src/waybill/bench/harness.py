@@ -72,6 +72,8 @@ class Result:
         ours: Median.
         baseline: Median.
         ratio: Median of the pairs' ratios, ours divided by baseline.
+        lowest: Of the pairs' ratios.
+        highest: Of the pairs' ratios.
         pairs: How many times each was measured.
         note: See ``Contest``.
         detail: See ``Contest``.
@@ -82,6 +84,8 @@ class Result:
     ours: float
     baseline: float
     ratio: float
+    lowest: float
+    highest: float
     pairs: int
     note: str = ""
     detail: Detail = field(default_factory=dict)
@@ -168,7 +172,18 @@ def result(
         detail: Of the contest.
     """
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return Result(name, unit, middle(ours), middle(theirs), middle(ratios), len(ratios), note, dict(detail or {}))
+    return Result(
+        name,
+        unit,
+        ours=middle(ours),
+        baseline=middle(theirs),
+        ratio=middle(ratios),
+        lowest=middle([min(ratios)]),
+        highest=middle([max(ratios)]),
+        pairs=len(ratios),
+        note=note,
+        detail=dict(detail or {}),
+    )
 
 
 def middle(figures: Sequence[float]) -> float:
@@ -242,15 +257,16 @@ def read_pairs(path: Path) -> list[Result]:
 def table(results: Iterable[Result]) -> Table:
     """The results for a person."""
     shown = Table(box=None, pad_edge=False)
-    for name in ("benchmark", "ours", "baseline", "ratio", "unit", "pairs", "what"):
-        shown.add_column(name, justify="right" if name in {"ours", "baseline", "ratio", "pairs"} else "left")
+    figures = ("ours", "baseline", "ratio", "lowest", "highest")
+    for name in ("benchmark", *figures, "unit", "pairs", "what"):
+        shown.add_column(name, justify="right" if name in {*figures, "pairs"} else "left")
     for result in results:
-        figures = (f"{figure:.4g}" for figure in (result.ours, result.baseline, result.ratio))
         told = [
             f"{name}: {value if isinstance(value, str) else format(value, '.4g')}"
             for name, value in result.detail.items()
         ]
-        shown.add_row(result.name, *figures, result.unit, str(result.pairs), "\n".join([result.note, *told]))
+        row = (f"{getattr(result, name):.4g}" for name in figures)
+        shown.add_row(result.name, *row, result.unit, str(result.pairs), "\n".join([result.note, *told]))
     return shown
 
 

@@ -9,7 +9,7 @@ from waybill.bench.sides import Alternative, Server
 from waybill.bench.tuned_twin import AUTOSCALING, UNSANDBOXED
 from waybill.bench.twin_contests import Run
 from waybill.bench.twin_variants import Locally, OneByOne
-from waybill.stack.plan import TEMPORAL_SETTINGS
+from waybill.stack.plan import SERVICES, TEMPORAL_SETTINGS
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Metric:
 
 METRICS: Mapping[str, Metric] = {
     "cpu": Metric("CPU s/order", lambda run: run.all_cpu),
+    "workers": Metric("CPU s/order of the workers", lambda run: sum(run.cpu[name] for name in SERVICES)),
     "server": Metric("CPU s/order of the server", lambda run: run.cpu["temporal"]),
     "database": Metric("CPU s/order of PostgreSQL", lambda run: run.cpu["postgres"]),
     "latency": Metric("s alone", lambda run: run.latency),
@@ -147,23 +148,34 @@ TWINS: tuple[Choice, ...] = (
     Choice("twin_side_by_side", "two children side by side, against one by one", Alternative(kind=OneByOne)),
     Choice("twin_local_activities", "a child's activity, against a local one", Alternative(kind=Locally)),
 )
+OF_WORKERS = ("workers", "cpu", "latency")
 ORDERS: tuple[Choice, ...] = (
     Choice(
         "order_shared_modules",
         "contracts and chassis shared with the sandbox, against the SDK's runner",
         Alternative(choice="sdk-runner"),
+        OF_WORKERS,
     ),
     Choice(
         "order_payload_context",
         "the sandbox is not asked whose each payload is, against the SDK's runner that asks",
         Alternative(choice="asked"),
+        OF_WORKERS,
     ),
-    Choice("order_sandbox", "workflows in the sandbox, against none", Alternative(choice="unsandboxed"), ("cpu",)),
+    Choice(
+        "order_sandbox",
+        "workflows in the sandbox, against none",
+        Alternative(choice="unsandboxed"),
+        ("workers", "cpu"),
+    ),
     Choice("order_eager_start", "starts as shipped, against eager ones", Alternative(choice="eager-start")),
     Choice(
-        "order_gc", "Python's garbage collector as it is, against frozen and rarer", Alternative(choice="gc-frozen")
+        "order_gc",
+        "Python's garbage collector as it is, against frozen and rarer",
+        Alternative(choice="gc-frozen"),
+        OF_WORKERS,
     ),
-    Choice("order_uvloop", "uvloop, against asyncio's own event loop", Alternative(choice="asyncio")),
+    Choice("order_uvloop", "uvloop, against asyncio's own event loop", Alternative(choice="asyncio"), OF_WORKERS),
     Choice("order_prepared", "prepared statements (default), against none", Alternative(choice="unprepared")),
     Choice("order_pool", "10 connections to a database, against 5", Alternative(env={"DATABASE_POOL": "5"})),
     Choice(
