@@ -81,8 +81,8 @@ k8s-down: setup .manifests/.synced ## Delete all of it, with all orders.
 test: setup ## Every test that a bare machine can run. ARGS="-k name" narrows it; JOBS=0 runs one at a time.
 	$(RUN)/pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
 
-bench: setup ## Ratios, both sides in one run: build/bench.json. ONLY='fanout_*' narrows it; PAIRS=5.
-	$(RUN)/waybill bench $(if $(ONLY),--only '$(ONLY)') $(if $(PAIRS),--pairs $(PAIRS)) $(ARGS)
+bench: setup ## Ratios, both sides in one run: build/bench.json. ONLY='fanout_* import_*' narrows it; PAIRS=5.
+	$(RUN)/waybill bench $(foreach name,$(ONLY),--only '$(name)') $(if $(PAIRS),--pairs $(PAIRS)) $(ARGS)
 
 load: setup ## How pools scale, in small: build/load/short/report.html, within five minutes. ARGS="--name mine".
 	$(RUN)/waybill load short $(ARGS)

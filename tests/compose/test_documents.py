@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -124,11 +125,11 @@ def names(cell: str) -> set[str]:
 def is_command(words: list[str]) -> bool:
     """Whether words after ``waybill`` are a command of it, with options that it has."""
     command: Any = typer.main.get_command(app)
-    for word in words:
+    for before, word in pairwise(["", *words]):
         below = getattr(command, "commands", {})
         known = {option for each in command.params for option in each.opts}
         if word in below:
             command = below[word]
-        elif below or (word.startswith("--") and word not in known):
+        elif (below and word not in known and before not in known) or (word.startswith("--") and word not in known):
             return False
-    return not getattr(command, "commands", {})
+    return not getattr(command, "commands", {}) or command.invoke_without_command

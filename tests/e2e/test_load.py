@@ -32,7 +32,7 @@ from waybill.load.progress import Progress
 from waybill.load.report.model import Section
 from waybill.load.session import Session, opened
 from waybill.load.step import step
-from waybill.load.targets import Embedded, Remote, Target, embedded
+from waybill.load.targets import Embedded, Remote, Target, embedded, running
 from waybill.load.whole import whole
 from waybill.planning.compare import of_one_report
 from waybill.planning.forecast import Options
@@ -120,6 +120,7 @@ async def test_a_report_with_two_rates_sets_what_the_one_predicts_beside_the_oth
         await stack.restart("shipping")
     assert code == GOOD, document["verdict"]
     _, points, found = document["sections"]
+    assert "with shipping at 1, 2 replicas of 5 slots; its providers take 0.2 s" in points["text"][0]
     assert [each["to_the_end"]["orders_ended"] for each in points["results"]["points"]] == [6, 6]
     assert found["title"] == "Predicted against measured"
     assert found["results"]["at_orders_per_second"] == pytest.approx(2.0, rel=0.2)
@@ -246,7 +247,21 @@ async def test_the_pool_alone_is_measured_at_saturation(stack: Stack, tmp_path: 
     # Five slots and a fifth of a second: never more than 25, however fast the machine is.
     assert 0 < point["activities_per_second"] <= 26
     assert point["workflows_failed"] == 0
-    assert point["queues"]["shipping/activity"]["slots_mean"] == 5
+    assert point["slots"] == point["queues"]["shipping/activity"]["slots_mean"] == 5
+    assert section["charts"][0]["series"][0]["name"] == "shipping, 5 slots each"
+
+
+async def test_a_running_stacks_pool_is_given_what_its_own_slots_take(stack: Stack, tmp_path: Path) -> None:
+    options = Pool((1,), slots=5, provider_seconds=1.0, settle_seconds=2.0, seconds=4.0)
+    async with running(stack.directory) as target:
+        code, document = await run(target, tmp_path, lambda session: pool(session, options))
+    assert code == GOOD, document["verdict"]
+    [section] = document["sections"]
+    [point] = section["results"]["points"]
+    assert point["slots"] == 50  # as its settings are, whatever the options say
+    # What saturates five slots never takes more of them than this.
+    assert point["queues"]["shipping/activity"]["slots_used_mean"] > options.slots * options.per_slot
+    assert section["charts"][0]["series"][0]["name"] == "shipping, 50 slots each"
 
 
 async def test_a_pool_that_does_too_little_to_be_measured_is_not_left_out_in_silence(stack: Stack) -> None:

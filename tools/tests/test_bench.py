@@ -13,6 +13,7 @@ from rich.console import Console
 from waybill.bench import start_contests
 from waybill.bench.fanout_contests import GROUP as FANOUT
 from waybill.bench.harness import (
+    BenchError,
     Contest,
     Figure,
     Group,
@@ -24,7 +25,7 @@ from waybill.bench.harness import (
     read_pairs,
     table,
 )
-from waybill.bench.run import GROUPS, BenchError, bench, chosen
+from waybill.bench.run import GROUPS, bench, chosen
 from waybill.bench.start_contests import observe
 from waybill.demo.screen import Screen
 
@@ -50,7 +51,7 @@ async def test_sides_take_turns_and_the_ratio_is_the_median_of_the_pairs() -> No
 @pytest.mark.parametrize("figure", [0, -1, float("nan")])
 async def test_a_figure_that_is_none_is_an_error_and_no_ratio(figure: float) -> None:
     order: list[str] = []
-    with pytest.raises(ValueError, match="is none"):
+    with pytest.raises(BenchError, match="is none"):
         await compete(Contest("c", "s", figures("ours", order, figure), figures("baseline", order, 1)), 1)
 
 
@@ -130,9 +131,47 @@ async def test_every_pair_is_a_row_with_both_figures(tmp_path: Path) -> None:
 async def test_a_run_that_is_cut_short_leaves_the_pairs_before(tmp_path: Path) -> None:
     contest = Contest("c", "s", figures("ours", [], 1, -1), figures("baseline", [], 1))
     pairs = tmp_path / "figures.csv"
-    with pytest.raises(ValueError, match="is none"):
+    with pytest.raises(BenchError, match="is none"):
         await compete(contest, 2, note=PairsFile(pairs).note)
     assert pairs.read_text().splitlines() == ["name,unit,pair,ours,baseline", "c,s,1,1,1"]
+
+
+async def test_what_is_measured_again_replaces_its_own_pairs_and_leaves_those_of_others(tmp_path: Path) -> None:
+    pairs = tmp_path / "figures.csv"
+    groups = [a_group([], "a_one", "a_two"), a_group([], "b_one")]
+    for only in (["b_*"], ["a_*"]):
+        await bench(Screen(), only, 2, tmp_path / "bench.json", groups, csv=pairs)
+    pairs.write_text(pairs.read_text().replace("1,1\n", "5,5\n") + "of_before,s,1,3,4\n")
+    await bench(Screen(), ["a_two"], 1, tmp_path / "bench.json", groups, csv=pairs)
+    assert pairs.read_text().splitlines() == [
+        "name,unit,pair,ours,baseline",
+        "a_one,s,1,5,5",
+        "a_one,s,2,5,5",
+        "a_two,s,1,1,1",
+        "b_one,s,1,5,5",
+        "b_one,s,2,5,5",
+        "of_before,s,1,3,4",
+    ]
+    assert {path.name for path in pairs.parent.iterdir()} == {"bench.json", "figures.csv"}
+
+
+async def test_what_could_not_be_measured_again_keeps_its_pairs(tmp_path: Path) -> None:
+    pairs = tmp_path / "figures.csv"
+    before = "name,unit,pair,ours,baseline\nc,s,1,2,1\n"
+    pairs.write_text(before)
+    contest = Contest("c", "s", figures("ours", [], -1), figures("baseline", [], 1))
+    with pytest.raises(BenchError, match="is none"):
+        await compete(contest, 1, note=PairsFile(pairs).note)
+    assert pairs.read_text() == before
+
+
+async def test_another_file_is_not_written_over(tmp_path: Path) -> None:
+    begun: list[str] = []
+    other = tmp_path / "step.csv"
+    other.write_text("what,value\nbacklog,37\n")
+    with pytest.raises(BenchError, match="is no file of pairs: it begins with 'what,value'"):
+        await bench(Screen(), [], 1, tmp_path / "bench.json", [a_group(begun, "a")], csv=other)
+    assert (other.read_text(), begun) == ("what,value\nbacklog,37\n", [])
 
 
 def test_what_a_file_of_pairs_says_is_what_its_run_said(tmp_path: Path) -> None:

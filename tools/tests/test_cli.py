@@ -103,6 +103,8 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path) -> None:
         (["audit", "--metrics-port", "9100"], "--metrics-port is of use with --every only"),
         (["story", "A-1", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
         (["schedules", "list", "--address", "127.0.0.1:9"], "Temporal does not answer at 127.0.0.1:9"),
+        (["bench", "--list", "--only", "nope"], "there is no benchmark 'nope'; there are import_linear"),
+        (["bench", "--only", "nope"], "there is no benchmark 'nope'; there are import_linear"),
         (["samples", "--run", "two-words"], "'two-words' is not of letters and digits only"),
         (["samples", "--health-port", "8080"], "--health-port is of use with --every only"),
         (["samples", "--every", "1", "--stock"], "--every names its runs itself"),
@@ -117,6 +119,22 @@ def test_what_makes_no_sense_is_said_in_one_line(
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("load --rate", "load --seconds", "load --ramp-to", "load --burst-every", "load --failures"),
+        *("load --delivery-seconds", "load scale --provider-seconds", "load scale --pool-seconds"),
+        *("load scale --settle-seconds", "load step --react-seconds", "load step --before-seconds"),
+        *("load isolate --needless", "load isolate --provider-seconds"),
+    ],
+)
+def test_what_is_no_finite_number_is_wrong_usage(option: str, value: str) -> None:
+    result = CliRunner().invoke(app, [*option.split(), value])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option.rsplit(maxsplit=1)[-1]}'" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["kill", "payments", "--for", "-1"], ["scale", "payments", "many"], ["fly"]])
@@ -155,28 +173,3 @@ async def test_a_screen_that_was_closed_before_we_came_is_silent(tmp_path: Path)
     )
     assert await process.wait() == 0
     assert (tmp_path / "done").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ("load --mix no-such-order", "no-such-order"),
-        ("load --mix fulfilled=much", "NAME=WEIGHT"),
-        ("load --url orchestrator=http://127.0.0.1:9", "--token"),
-        ("load --url orchestrator=http://127.0.0.1:9 --token operators", "no URL for inventory, payments, shipping"),
-        ("load --url orchestrator=http://127.0.0.1:9 --directory here", "another"),
-        ("load --directory nowhere", "no stack is running"),
-        ("load --directory nowhere --delivery-seconds 5", "--delivery-seconds is of a stack of its own"),
-        ("load --rate 5 scale", "--rate"),
-        ("load scale --replicas 1,many", "--replicas"),
-        ("load scale --replicas 1,99", "--replicas"),
-        ("load step --replicas 1,2,3", "--replicas"),
-        ("load scale --directory nowhere", "no stack is running"),
-    ],
-)
-def test_a_load_that_cannot_be_is_told_in_one_line(arguments: str, said: str, tmp_path: Path) -> None:
-    result = waybill(*arguments.split(), folder=tmp_path)
-    assert result.returncode == 2, result.stderr
-    assert said in result.stderr
-    assert "Traceback" not in result.stderr
-    assert list(tmp_path.glob("build/**/report.html")) == []

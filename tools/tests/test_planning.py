@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from waybill.load.options import Short
 from waybill.load.report.model import Section
 from waybill.load.targets import Embedded
-from waybill.planning.compare import ALL, compare, of_one_report, tables
+from waybill.planning.compare import ALL, Pair, compare, of_one_report, tables
 from waybill.planning.forecast import CPU, LEAST, Options, forecast, warnings
 from waybill.planning.measured import Costs, PlanError, Pool, Queue, costs
 from waybill.planning.queueing import busy, delay_probability, waiting
@@ -260,6 +261,20 @@ def test_a_backlog_that_grows_is_no_number() -> None:
     assert found.as_json()["backlog"]["shipping/activity"] == {"predicted": None, "measured": 9.0, "ratio": None}
     [row] = [row for row in tables(found)[1].rows if row[0] == "shipping, activity"]
     assert row[3] == "grows"
+
+
+@pytest.mark.parametrize(
+    ("predicted", "ratio"), [(0.0, None), (1e-270, None), (9e-4, None), (1e-3, 2000.0), (4.0, 0.5)]
+)
+def test_next_to_nothing_has_no_multiples(predicted: float, ratio: float | None) -> None:
+    assert Pair(predicted, 2.0).ratio == pytest.approx(ratio)
+    assert Pair(predicted, 2.0).as_json()["predicted"] == predicted
+
+
+def test_a_first_look_predicts_one_rate_from_another() -> None:
+    small = Short()
+    assert small.load.plan().orders / small.load.seconds == pytest.approx(1.0)
+    assert small.whole.arrivals.rate >= 1.5 * small.load.rate
 
 
 def test_what_only_one_of_two_runs_knows_is_not_compared() -> None:

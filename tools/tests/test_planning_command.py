@@ -182,6 +182,7 @@ def test_beyond_a_thousand_the_mark_is_another() -> None:
     text = plan(*arguments)
     assert re.search(r"^2000 \*\* ", text, re.MULTILINE)
     assert "** extrapolation beyond 1000 orders a second" in text
+    assert "on a stack of its own, 2 cores (a processor), 2027-01-15T08:00:00+00:00." in text
 
 
 def test_the_same_rate_twice_is_one_row() -> None:
@@ -291,6 +292,7 @@ def test_a_deployment_by_its_urls_has_gaps_that_are_told() -> None:
     assert "CPU of Temporal is not known" in said
     assert "Replicas behind one address are one to us" in said
     text = plan()
+    assert "on a deployment by its URLs, 2027-01-15T08:00:00+00:00." in text  # the generator's cores are not its own
     assert "state transitions" not in text
     assert "indication" not in text
 

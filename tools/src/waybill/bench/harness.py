@@ -20,6 +20,10 @@ Detail = Mapping[str, float | str]
 T = TypeVar("T")
 
 
+class BenchError(Exception):
+    """A benchmark cannot be run, or measured; the message is for the person who asked."""
+
+
 @dataclass(frozen=True)
 class Contest:
     """Two things to compare.
@@ -132,7 +136,7 @@ async def compete(
         note: Told of each pair, in figures.
 
     Raises:
-        ValueError: If a figure is not positive, so that there is no ratio.
+        BenchError: If a figure is not positive, so that there is no ratio.
     """
     ours: list[float] = []
     theirs: list[float] = []
@@ -141,7 +145,7 @@ async def compete(
         for measure, figures in sides if number % 2 == 0 else reversed(sides):
             figure = await measure()
             if not figure > 0:
-                raise ValueError(f"{contest.name}: a figure of {figure} {contest.unit} is none")
+                raise BenchError(f"{contest.name}: a figure of {figure} {contest.unit} is none")
             figures.append(figure)
         tell(f"  {contest.name} {number + 1}/{pairs}: {ours[-1]:.4g} against {theirs[-1]:.4g} {contest.unit}")
         note(contest, number + 1, ours[-1], theirs[-1])
@@ -188,25 +192,50 @@ def middle(figures: Sequence[float]) -> float:
 
 
 class PairsFile:
-    """Every pair's figures as CSV. A row is there as soon as it is measured: a run that is cut short leaves them."""
+    """Every pair's figures as CSV. A row is there as soon as it is measured: a run that is cut short leaves them.
+
+    Rows of a contest that is measured again give way to its new ones; those of others stay.
+    """
 
     COLUMNS = ("name", "unit", "pair", "ours", "baseline")
 
-    def __init__(self, path: Path) -> None:
-        """Begin the file anew.
+    def __init__(self, path: Path, order: Sequence[str] = ()) -> None:
+        """Take what is there.
 
         Args:
             path: Of the file.
+            order: Names of contests, as their rows are to lie; those of others come last.
+
+        Raises:
+            BenchError: If it holds something else.
         """
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(",".join(self.COLUMNS) + "\n")
+        self._places = {name: place for place, name in enumerate(order)}
+        self._fresh: set[str] = set()
+        self._rows: list[list[str]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                head, *self._rows = list(csv.reader(file)) or [list(self.COLUMNS)]
+            if head != list(self.COLUMNS):
+                raise BenchError(f"{path} is there, and is no file of pairs: it begins with {','.join(head)!r}")
+        self._write()
 
     def note(self, contest: Contest, number: int, ours: float, baseline: float) -> None:
         """Add a pair."""
-        with self._path.open("a", newline="") as file:
-            row = (contest.name, contest.unit, number, f"{ours:.6g}", f"{baseline:.6g}")
-            csv.writer(file, lineterminator="\n").writerow(row)
+        if contest.name not in self._fresh:
+            self._fresh.add(contest.name)
+            self._rows = [row for row in self._rows if row[0] != contest.name]
+        self._rows.append([contest.name, contest.unit, str(number), f"{ours:.6g}", f"{baseline:.6g}"])
+        self._rows.sort(key=lambda row: self._places.get(row[0], len(self._places)))
+        self._write()
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside it first: what was measured before must not be lost in a write that is cut short.
+        draft = self._path.with_name(f"{self._path.name}.draft")
+        with draft.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([self.COLUMNS, *self._rows])
+        draft.replace(self._path)
 
 
 def read_pairs(path: Path) -> list[Result]:

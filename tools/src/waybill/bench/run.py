@@ -14,7 +14,7 @@ from waybill.bench import (
     tuning_contests,
     twin_contests,
 )
-from waybill.bench.harness import MIN_PAIRS, Group, PairsFile, Result, compete, keep, nowhere, table
+from waybill.bench.harness import MIN_PAIRS, BenchError, Group, PairsFile, Result, compete, keep, nowhere, table
 from waybill.demo.screen import Screen
 
 DEFAULT_REPORT = Path("build/bench.json")
@@ -28,10 +28,6 @@ GROUPS: tuple[Group, ...] = (
     twin_contests.GROUP,
     *tuning_contests.GROUPS,
 )
-
-
-class BenchError(Exception):
-    """A benchmark cannot be run; the message is for the person who asked."""
 
 
 def chosen(only: Sequence[str], groups: Sequence[Group] = GROUPS) -> list[str]:
@@ -68,13 +64,13 @@ async def bench(
         pairs: How often each side is measured.
         report: Where the results are written.
         groups: Of all there are.
-        csv: Where every pair's figures are written too.
+        csv: Where every pair's figures are written too; those of other benchmarks that are there stay.
 
     Raises:
-        BenchError: If there is no such benchmark.
+        BenchError: If there is no such benchmark, ``csv`` is another file, or a figure is none.
     """
     names = set(chosen(only, groups))
-    note = nowhere if csv is None else PairsFile(csv).note
+    note = nowhere if csv is None else PairsFile(csv, chosen([], groups)).note
     results: list[Result] = []
     for group in groups:
         wanted = [name for name in group.names if name in names]

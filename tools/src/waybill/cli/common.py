@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 from waybill import story as stories
 from waybill.audit.books import BooksError
 from waybill.audit.reading import KEEPERS
-from waybill.bench.run import BenchError
+from waybill.bench.harness import BenchError
 from waybill.cluster.kubectl import ClusterError
 from waybill.demo import run as demos
 from waybill.demo.screen import Screen

@@ -1,11 +1,11 @@
 """``waybill load``: how much a deployment does, how its pools scale, and what keeps them apart."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from waybill.cli import loading
+from waybill.cli import asked, loading
+from waybill.cli.asked import How, Part, Service
 from waybill.cli.common import Token, Url, fail
 from waybill.cli.loading import USUAL_MIX, Where, carry_out, mixed
 from waybill.load.arrivals import Spacing
@@ -13,39 +13,15 @@ from waybill.load.conduct import DEFAULT_FOLDER, Experiment
 from waybill.load.generator import Bounds
 from waybill.load.isolate import both_kinds
 from waybill.load.isolate import isolate as run_isolate
-from waybill.load.options import Arrivals, Common, Isolate, Pool, Step, Whole, told
+from waybill.load.options import Arrivals, Common, Isolate, Pool, Short, Step, Whole, told
 from waybill.load.plain import plain
 from waybill.load.pool import pool
 from waybill.load.step import step as run_step
 from waybill.load.whole import whole
 from waybill.planning.compare import of_one_report
 from waybill.stack import plan
-from waybill.stack.stack import MAX_REPLICAS
 
 app = typer.Typer(help="Load a deployment: orders at a rate, or an experiment.", invoke_without_command=True)
-
-
-class Service(StrEnum):
-    """Whose pool."""
-
-    ORCHESTRATOR = "orchestrator"
-    INVENTORY = "inventory"
-    PAYMENTS = "payments"
-    SHIPPING = "shipping"
-
-
-class Part(StrEnum):
-    """Of ``waybill load scale``."""
-
-    POOL = "pool"
-    ORDERS = "orders"
-
-
-class How(StrEnum):
-    """Of ``waybill load isolate``."""
-
-    STARVE = "starve"
-    SLOW = "slow"
 
 
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Orders a second.")]
@@ -96,11 +72,11 @@ def load(
     Exits with 1 if an order was lost or the audit found something. Other experiments are commands of their own.
     """
     if context.invoked_subcommand is not None:
-        given = [each for each in context.params if _given(context, each)]
-        if given:
-            fail(f"options of {context.invoked_subcommand} stand behind it: --{given[0].replace('_', '-')}")
+        if given := asked.given(context, context.params):
+            fail(f"options of {context.invoked_subcommand} stand behind it: {given[0]}")
         return
     where = Where(url, token, directory, address, namespace, name, to, as_json, as_csv, delivery_seconds)
+    asked.orders_can_be(context, where, seconds, burst, burst_every)
     shared = Common(mixed(mix, failures), Bounds(most_orders, most_in_flight), warm_up, histories, delivery_seconds)
     load_of = Arrivals(rate, seconds, ramp_to, arrivals, burst, burst_every, seed)
     carry_out(
@@ -113,6 +89,7 @@ def load(
 
 @app.command()
 def scale(
+    context: typer.Context,
     *,
     only: Annotated[Part | None, typer.Option(help="One of the two parts.")] = None,
     service: Annotated[Service, typer.Option(help="With whole orders: whose pool is varied.")] = Service.SHIPPING,
@@ -134,10 +111,14 @@ def scale(
     directory: loading.Stack = None,
 ) -> None:
     """Measure throughput and latency against the number of a pool's replicas."""
-    numbers = parse_replicas(replicas)
+    numbers = asked.replicas(replicas)
+    where = Where(directory=directory, name=name, to=to, as_json=as_json, as_csv=as_csv)
+    asked.scale_can_be(context, where, only, service)
     shared = Common(mixed(mix, failures), Bounds(in_flight=most_in_flight))
     alone = Pool(numbers, slots, provider_seconds, settle_seconds, pool_seconds)
-    orders = Whole(service.value, numbers, order_slots, provider_seconds, Arrivals(rate, seconds))
+    orders = Whole(
+        service.value, numbers, order_slots, asked.provider(service, provider_seconds), Arrivals(rate, seconds)
+    )
     parts: list[tuple[Part, Experiment, dict[str, object]]] = [
         (Part.POOL, lambda session: pool(session, alone), {"pool": alone}),
         (Part.ORDERS, lambda session: whole(session, shared, orders), {"orders": orders, "common": shared}),
@@ -145,7 +126,7 @@ def scale(
     chosen = [each for each in parts if only in {None, each[0]}]
     settings = {name: value for _, _, each in chosen for name, value in each.items()}
     carry_out(
-        Where(directory=directory, name=name, to=to, as_json=as_json, as_csv=as_csv),
+        where,
         "Load: how a pool scales",
         [experiment for _, experiment, _ in chosen],
         told(**settings),
@@ -154,6 +135,7 @@ def scale(
 
 @app.command()
 def step(
+    context: typer.Context,
     *,
     service: Annotated[Service, typer.Option(help="Whose pool.")] = Service.SHIPPING,
     rate: Rate = 1.0,
@@ -179,14 +161,14 @@ def step(
     namespace: loading.Namespace = plan.NAMESPACE,
 ) -> None:
     """Double the load in mid-run, add replicas, take them away again, and see how long a backlog takes to drain."""
-    numbers = parse_replicas(replicas)
-    if len(numbers) != 2:
-        fail(f"--replicas: {replicas} is not N,N: before the step, and after it")
+    numbers = asked.replicas(replicas)
+    where = Where(url, token, directory, address, namespace, name, to, as_json, as_csv)
+    asked.step_can_be(context, where, service, numbers, provider_seconds)
     shared = Common(mixed(mix))
     options = Step(
         service.value,
         slots,
-        provider_seconds,
+        asked.provider(service, provider_seconds),
         rate,
         before_seconds,
         react_seconds,
@@ -196,7 +178,7 @@ def step(
         outside,
     )
     carry_out(
-        Where(url, token, directory, address, namespace, name, to, as_json, as_csv),
+        where,
         "Load: a step up, and down",
         [lambda session: run_step(session, shared, options)],
         told(step=options, common=shared),
@@ -205,6 +187,7 @@ def step(
 
 @app.command()
 def isolate(
+    context: typer.Context,
     *,
     service: Annotated[Service, typer.Option(help="Whose pool: payments or shipping.")] = Service.SHIPPING,
     how: Annotated[How, typer.Option(help="Take its replicas away, or slow its provider.")] = How.STARVE,
@@ -226,12 +209,14 @@ def isolate(
     namespace: loading.Namespace = plan.NAMESPACE,
 ) -> None:
     """Starve one pool, or slow its provider, and see what the other pools and the orders that do not need it feel."""
+    where = Where(url, token, directory, address, namespace, name, to, as_json, as_csv)
+    asked.isolate_can_be(context, where, service, how)
     options = Isolate(
         service.value, how.value, slots, provider_seconds, rate, before_seconds, fault_seconds, after_seconds, needless
     )
     shared = Common(both_kinds(options))
     carry_out(
-        Where(url, token, directory, address, namespace, name, to, as_json, as_csv),
+        where,
         "Load: isolation",
         [lambda session: run_isolate(session, shared, options)],
         told(isolate=options, common=shared),
@@ -246,36 +231,24 @@ def short(
     directory: loading.Stack = None,
 ) -> None:
     """All experiments, each in small: a first look, within five minutes on two cores."""
-    shared = Common(warm_up=10, histories=5)
-    load_of = Arrivals(rate=2.0, seconds=20.0)
-    alone = Pool(replicas=(1, 2, 4), settle_seconds=3.0, seconds=10.0)
-    orders = Whole(replicas=(1, 2), arrivals=Arrivals(rate=2.0, seconds=12.0))
-    up = Step(rate=1.0, before_seconds=6.0, react_seconds=6.0, after_seconds=12.0, down_seconds=6.0, replicas=(1, 2))
-    apart = Isolate(rate=2.0, before_seconds=10.0, fault_seconds=10.0, after_seconds=12.0)
+    small = Short()
     carry_out(
         Where(directory=directory, name=name, to=to),
         "Load: a first look",
         [
-            lambda session: plain(session, shared, load_of),
-            lambda session: pool(session, alone),
-            lambda session: whole(session, shared, orders),
-            lambda session: run_step(session, shared, up),
-            lambda session: run_isolate(session, shared, apart),
+            lambda session: plain(session, small.common, small.load),
+            lambda session: pool(session, small.pool),
+            lambda session: whole(session, small.common, small.whole),
+            lambda session: run_step(session, small.common, small.step),
+            lambda session: run_isolate(session, small.common, small.isolate),
         ],
-        told(load=load_of, pool=alone, orders=orders, step=up, isolate=apart, common=shared),
+        told(
+            load=small.load,
+            pool=small.pool,
+            orders=small.whole,
+            step=small.step,
+            isolate=small.isolate,
+            common=small.common,
+        ),
         [of_one_report],
     )
-
-
-def parse_replicas(text: str) -> tuple[int, ...]:
-    """``N,N,…`` as numbers. Ends the command if they are none, or too many replicas."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isascii() and part.isdigit() and 1 <= int(part) <= MAX_REPLICAS for part in parts):
-        fail(f"--replicas: {text!r} is not N,N,… with numbers from 1 to {MAX_REPLICAS}")
-    return tuple(int(part) for part in parts)
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    """Whether an option was given, rather than left to the environment or to its default."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 import typer
 
 from waybill.audit.reading import KEEPERS
-from waybill.cli.common import TOKEN_FILE, complain, fail, parse_pairs, run, screen, token_from_file
+from waybill.cli.common import TOKEN_FILE, complain, fail, find, parse_pairs, run, screen, token_from_file
 from waybill.load import targets
 from waybill.load.conduct import DEFAULT_FOLDER, GOOD, Conclusion, Experiment, Trial, conduct
 from waybill.load.mix import KINDS, USUAL, Mix, MixError, parse
 from waybill.load.progress import Progress
 from waybill.load.report.files import PAGE
-from waybill.load.report.model import Document
 from waybill.stack import plan
 
 Stack = Annotated[
@@ -68,21 +68,33 @@ class Where:
         """Of the report."""
         return self.to / (self.name or self.begun)
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """Of the services that ``--url`` names. Ends the command if it does not name them so."""
+        return parse_pairs(self.url or [], KEEPERS)
+
     def target(self, progress: Progress) -> AbstractAsyncContextManager[targets.Target]:
         """What is loaded. Ends the command if that cannot be said."""
-        if self.url and self.directory is not None:
-            fail("--url names one deployment and --directory another")
-        if self.delivery_seconds is not None and (self.url or self.directory is not None):
-            fail("--delivery-seconds is of a stack of its own: elsewhere a parcel takes what it takes")
         if self.url:
             token = self.token or token_from_file()
             if not token:
                 fail(f"the operators' token is missing (--token, WAYBILL_OPERATOR_TOKEN or {TOKEN_FILE})")
-            return targets.remote(parse_pairs(self.url, KEEPERS), token, self.address or None, self.namespace)
+            return targets.remote(self.urls, token, self.address or None, self.namespace)
         if self.directory is not None:
+            find(self.directory)
             return targets.running(self.directory)
         world = {} if self.delivery_seconds is None else {"SANDBOX_DELIVERY_SECONDS": f"{self.delivery_seconds:g}"}
         return targets.embedded(self.folder / "stack", {"sandbox": world}, lambda line: progress.tell(f"  {line}"))
+
+
+def try_out(folder: Path) -> None:
+    """Make the report's folder, and write into it. Ends the command if that fails: after the load it would be lost."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        fail(f"the report cannot be written into {folder}: {error.strerror} (--to names another folder)")
 
 
 def mixed(text: str, failures: float = 0.0) -> Mix:
@@ -102,16 +114,12 @@ def carry_out(
 ) -> None:
     """Run experiments, tell what came out, and end the command with the exit code that says it."""
     progress = Progress(screen, as_csv=where.as_csv, silent=where.as_json)
-
-    async def work() -> tuple[int, Document | None]:
-        trial = Trial(
-            where.folder.name, title, where.folder, where.target(progress), experiments, settings, conclusions
-        )
-        if where.url is None and where.directory is None:
-            progress.tell(f"Starting a stack of its own (logs: {where.folder}/stack/logs).")
-        return await conduct(trial, progress)
-
-    code, document = run(work())
+    target = where.target(progress)
+    try_out(where.folder)
+    if not where.url and where.directory is None:
+        progress.tell(f"Starting a stack of its own (logs: {where.folder}/stack/logs).")
+    trial = Trial(where.folder.name, title, where.folder, target, experiments, settings, conclusions)
+    code, document = run(conduct(trial, progress))
     if document is None:
         complain("ended at once, without a report")
         raise typer.Exit(code)

@@ -158,6 +158,31 @@ class Isolate:
     needless: float = 0.5
 
 
+@dataclass(frozen=True)
+class Short:
+    """A first look: each experiment in small, within five minutes on two cores.
+
+    Orders at a rate predict whole orders: at one rate for both there would be nothing to predict.
+
+    Attributes:
+        common: What all share.
+        load: Orders at a rate.
+        pool: The pool alone.
+        whole: Whole orders.
+        step: A step up, and down.
+        isolate: A pool starved.
+    """
+
+    common: Common = Common(warm_up=10, histories=5)
+    load: Arrivals = Arrivals(rate=1.0, seconds=30.0)
+    pool: Pool = Pool(replicas=(1, 2, 4), settle_seconds=3.0, seconds=10.0)
+    whole: Whole = Whole(replicas=(1, 2), arrivals=Arrivals(rate=2.0, seconds=12.0))
+    step: Step = Step(
+        rate=1.0, before_seconds=6.0, react_seconds=6.0, after_seconds=12.0, down_seconds=6.0, replicas=(1, 2)
+    )
+    isolate: Isolate = Isolate(rate=2.0, before_seconds=10.0, fault_seconds=10.0, after_seconds=12.0)
+
+
 def told(**parts: object) -> dict[str, object]:
     """Options as a flat dictionary, for the report."""
     flat: dict[str, object] = {}

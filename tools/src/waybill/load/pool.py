@@ -18,12 +18,14 @@ from waybill.load.options import CARRIERS, Pool
 from waybill.load.outside import arranged
 from waybill.load.report.axes import number
 from waybill.load.report.model import Chart, Section, Series, Table
-from waybill.load.session import Session
+from waybill.load.session import LOOK_SECONDS, Session
 from waybill.load.targets import LoadError
 from waybill.load.watch import Mark
 
 SERVICE, WORKFLOW = "shipping", "shipping.PlanShipment"
 """The wire name: tools know nothing of a service's code."""
+SLOTS_SECONDS = 15.0
+"""Within which new replicas tell how many slots they have."""
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Point:
 
     Attributes:
         replicas: How many.
+        slots: Activities that all of them run at once.
         rate: Completed activities a second.
         begin: Of the steady window.
         end: Of it.
@@ -52,6 +55,7 @@ class Point:
     """
 
     replicas: int
+    slots: float
     rate: float
     begin: Mark
     end: Mark
@@ -90,13 +94,15 @@ async def saturate(session: Session, options: Pool, replicas: int) -> Point | No
         What they did; None if too little ended, or somebody stopped it.
 
     Raises:
-        LoadError: If Temporal's address is not known.
+        LoadError: If Temporal's address is not known, or the pool does not tell how many slots it has.
     """
     if (client := session.client) is None:
         raise LoadError("the pool alone is loaded through Temporal, whose address is not known (--address HOST:PORT)")
     await session.target.scale(SERVICE, replicas)
+    if (slots := await _slots(session, replicas)) is None:
+        return None
     done, enough = Saturation(), asyncio.Event()
-    at_once = math.ceil(replicas * options.slots * options.per_slot / len(CARRIERS))
+    at_once = math.ceil(slots * options.per_slot / len(CARRIERS))
     run = f"{session.run}-pool-{replicas}-{uuid.uuid4().hex[:8]}"
     loops = [asyncio.create_task(_again(session, client, done, enough, f"{run}-{place}")) for place in range(at_once)]
     try:
@@ -113,7 +119,32 @@ async def saturate(session: Session, options: Pool, replicas: int) -> Point | No
     rate = slope([each for each in done.ends if begin.at <= each <= end.at])
     if rate is None or session.stop.is_set():
         return None
-    return Point(replicas, rate * len(CARRIERS), begin, end, done.failed)
+    return Point(replicas, slots, rate * len(CARRIERS), begin, end, done.failed)
+
+
+async def _slots(session: Session, replicas: int) -> float | None:
+    """Slots of all replicas together, by their own word: those of a running stack are not ours to choose.
+
+    Returns:
+        None if somebody stopped it.
+
+    Raises:
+        LoadError: If they do not tell.
+    """
+    until = session.clock.now() + SLOTS_SECONDS
+    while not session.stop.is_set():
+        seen = (await session.watcher.mark()).values
+        told = [
+            value
+            for name, value in seen.items()
+            if name.startswith((f"slots/{SERVICE}/", f"slots/{SERVICE}-")) and name.endswith("/activity")
+        ]
+        if len(told) == replicas:
+            return sum(told)
+        if session.clock.now() > until:
+            raise LoadError(f"{len(told)} of {views.replicas(replicas)} of {SERVICE} tell of their slots on /metrics")
+        await session.pause(LOOK_SECONDS)
+    return None
 
 
 async def _again(session: Session, client: Client, done: Saturation, enough: asyncio.Event, name: str) -> None:
@@ -178,6 +209,7 @@ def _section(session: Session, options: Pool, points: list[Point], said: list[st
         results.append(
             {
                 "replicas": point.replicas,
+                "slots": point.slots,
                 "activities_per_second": point.rate,
                 "of_linear": share,
                 "activities_counted": window.grown(f"activities/{SERVICE}"),
@@ -199,7 +231,8 @@ def _section(session: Session, options: Pool, points: list[Point], said: list[st
         ),
         *("cores of others", "cores of Temporal", "cores of the pool", "workflows failed", "limited by"),
     )
-    line = Series(f"{SERVICE}, {options.slots} slots each", [(float(each.replicas), each.rate) for each in points])
+    each_has = " or ".join(sorted({number(each.slots / each.replicas) for each in points}))
+    line = Series(f"{SERVICE}, {each_has} slots each", [(float(each.replicas), each.rate) for each in points])
     reference = None
     if first is not None:
         ends = (0.0, float(points[-1].replicas))

@@ -8,7 +8,7 @@ from waybill.load.latency import Latencies
 from waybill.load.limits import Limit, limit
 from waybill.load.measure import Window, figures, temporal_share
 from waybill.load.options import Common, Whole
-from waybill.load.outside import arranged
+from waybill.load.outside import PROVIDERS, arranged
 from waybill.load.report.axes import number
 from waybill.load.report.model import Chart, Section, Series, Table
 from waybill.load.session import Phase, Session
@@ -91,10 +91,12 @@ def _section(session: Session, options: Whole, points: list[Point], said: list[s
         *views.cpu(samples, began, moments),
     ]
     rate = number(options.arrivals.rate)
+    slow = options.provider_seconds and options.service in PROVIDERS
+    providers = f"; its providers take {options.provider_seconds:g} s to answer" if slow else ""
     text = (
         f"{rate} orders a second for {options.arrivals.seconds:g} s, with {options.service} at "
-        f"{', '.join(str(each.replicas) for each in points)} replicas of {options.slots} slots; its providers take "
-        f"{options.provider_seconds:g} s to answer. Between two points all orders came to their ends."
+        f"{', '.join(str(each.replicas) for each in points)} replicas{_slots(options.service, points)}{providers}. "
+        "Between two points all orders came to their ends."
     )
     return Section(
         TITLE,
@@ -114,6 +116,14 @@ COLUMNS = (
     *("replicas", "ended a second", "p50 s", "p95 s", "p99 s", "backlog at most", "oldest s", "slots in use"),
     *("schedule to start p99 s", "cores", "Temporal's share", "memory of the pool MiB", "limited by"),
 )
+
+
+def _slots(service: str, points: list[Point]) -> str:
+    """Of each replica, by their own word: only on a stack of ours they are those of the options."""
+    seen = [(each.window.slots(service, "activity"), each.replicas) for each in points]
+    # Rounded: the first sample may be from before the last replica was ready.
+    told = sorted({round(slots[1] / replicas) for slots, replicas in seen if slots is not None})
+    return f" of {' or '.join(map(str, told))} slots" if told else ""
 
 
 def _row(options: Whole, point: Point) -> tuple[str, ...]:

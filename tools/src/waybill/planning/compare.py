@@ -13,6 +13,8 @@ from waybill.planning.measured import SERVERS, Costs, PlanError, costs
 from waybill.planning.queueing import busy, waiting
 
 ALL = "all"
+LEAST = 1e-3
+"""Of a prediction that has a ratio: what was measured beside next to nothing is no multiple of it."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Pair:
 
     @property
     def ratio(self) -> float | None:
-        """Measured by predicted; None where there is none."""
-        if self.measured is None or not 0 < self.predicted < math.inf:
+        """Measured by predicted; None where there is none, or next to nothing was predicted."""
+        if self.measured is None or not LEAST <= self.predicted < math.inf:
             return None
         return self.measured / self.predicted
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from waybill.load.report.axes import number
 from waybill.load.report.model import Chart, Section, Series, Table
+from waybill.load.targets import Remote
 from waybill.planning.forecast import FAR, Forecast, Options
 from waybill.planning.measured import SERVERS
 from waybill.planning.reports import Run
@@ -149,11 +150,13 @@ def per_order(run: Run) -> Table:
 def text(run: Run, options: Options) -> list[str]:
     """How the figures came about."""
     costs = run.costs
+    # Of a deployment by its URLs only the generator's machine is known, and that is nothing to plan by.
+    where = "" if run.target == Remote.kind else f", {run.machine['cores']} cores ({run.machine['processor']})"
     servers = [f"{SERVERS[name]} {number(each.memory_bytes / MIB)} MiB" for name, each in costs.servers.items()]
     said = [
         (
-            f"From {run.path}: {costs.orders} orders at {number(costs.orders_per_second)} a second, on {run.target}, "
-            f"{run.machine['cores']} cores ({run.machine['processor']}), {run.began}."
+            f"From {run.path}: {costs.orders} orders at {number(costs.orders_per_second)} a second, on {run.target}"
+            f"{where}, {run.began}."
         ),
         (
             f"Replicas: a core and slots are in use to {options.utilisation:.0%} at most, and no pool has fewer than "
