@@ -202,7 +202,7 @@ async def test_a_step_up_and_down_loses_no_order_and_repeats_no_activity(stack: 
 @pytest.mark.timeout(300)
 async def test_a_starved_pool_holds_up_those_that_need_it_and_no_others(stack: Stack, tmp_path: Path) -> None:
     """By the command, on a stack that somebody else runs."""
-    options = "--rate 3 --before-seconds 3 --fault-seconds 4 --after-seconds 2 --name tiny --json"
+    options = "--rate 2 --before-seconds 4 --fault-seconds 12 --after-seconds 2 --name tiny --json"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "waybill", "load", "isolate", *options.split()),
         *("--directory", str(stack.directory), "--to", str(tmp_path)),
@@ -212,7 +212,7 @@ async def test_a_starved_pool_holds_up_those_that_need_it_and_no_others(stack: S
     document = json.loads(told)
     assert process.returncode == GOOD, document["verdict"]
     assert document == json.loads((tmp_path / "tiny" / "report.json").read_text())
-    assert document["settings"]["isolate.fault_seconds"] == 4
+    assert document["settings"]["isolate.fault_seconds"] == 12
     assert document["settings"]["common.warm_up"] == Common().warm_up
     assert document["settings"]["common.mix"]["weights"]["fulfilled"] == 0.5
     [section] = document["sections"]
@@ -220,7 +220,8 @@ async def test_a_starved_pool_holds_up_those_that_need_it_and_no_others(stack: S
     for part in results["parts"].values():
         cpu(part)
     assert "shipping" in results["parts"]["fault"]["cores"]
-    # On a machine that is busy with something else, that is the limit; it is never a rate, for there is none.
+    # The fault is longer than the drain before it and the start after it, in which there is a replica that does not
+    # poll. On a machine that is busy with something else, that is the limit; it is never a rate, for there is none.
     assert results["limited_by"]["fault"] in {"absent", "machine"}
     assert results["recovered_seconds"] is not None
     needless, needing = results["needless_latency_seconds"], results["needing_latency_seconds"]

@@ -1,11 +1,13 @@
 """How a load test ends: with a report, and with an exit code that says whether every order is accounted for."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Self, cast
 
 import aiohttp
 import pytest
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -164,6 +166,13 @@ async def test_orders_csv_and_samples_lie_beside_the_report(tmp_path: Path) -> N
 
 class UnreadableTemporal:
     """Knows nothing that it is asked."""
+
+    @property
+    def workflow_service(self) -> Self:
+        return self
+
+    async def get_system_info(self, request: GetSystemInfoRequest, timeout: timedelta) -> NoReturn:  # noqa: ASYNC109 - as the SDK has it
+        raise _not_found()
 
     def list_workflows(self, query: str) -> NoReturn:
         raise _not_found()

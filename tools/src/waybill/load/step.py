@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from temporalio.service import RPCError
+
 from waybill.load import anatomy, views
 from waybill.load.arrivals import Leg, Plan, Spacing
 from waybill.load.limits import limit
-from waybill.load.measure import drained, figures
+from waybill.load.measure import Json, drained, figures
 from waybill.load.options import Common, Step
 from waybill.load.outside import arranged
 from waybill.load.report.axes import number
@@ -162,24 +164,13 @@ async def _section(
     results |= {f"drained_seconds_after_{each.key}": each.seconds for each in drainings}
     rows += [(f"backlog drained, seconds after: {each.since}", each.words) for each in drainings]
     if happened.under_way and session.client is not None and not session.stop.is_set():
-        looked = await anatomy.dissect_all(session.client, happened.under_way[:LOOKED_AT])
-        highest = max((each.attempts for each in looked), default=0)
-        lost = sum(each.lost for each in looked)
-        repeated = [words for each in looked for words in each.repeated]
-        results["drain"] = {
-            "orders_looked_at": len(looked),
-            "highest_attempt": highest,
-            "activities_repeated": repeated,
-            "activities_lost": lost,
-        }
-        rows += [
-            ("orders under way when the load was halved", str(len(happened.under_way))),
-            ("of these, histories read", str(len(looked))),
-            ("highest attempt at any of their activities (1: none was repeated)", str(highest)),
-            ("their activities that were repeated", str(len(repeated))),
-            *(("repeated", words) for words in repeated),
-            ("their activities that timed out or failed", str(lost)),
-        ]
+        try:
+            looked = await anatomy.dissect_all(session.client, happened.under_way[:LOOKED_AT])
+        except RPCError as error:
+            said.append(f"Whether an activity was lost is not known: histories could not be read: {error}.")
+        else:
+            results["drain"], told = _of_the_drain(happened.under_way, looked)
+            rows += told
     rows.append(("attempts at activities that failed, whole run, all pools", number(failed)))
     text = f"{number(options.rate)} orders a second, then {number(2 * options.rate)}; "
     if options.outside:
@@ -205,3 +196,24 @@ async def _section(
         results=results,
         warnings=[*said, *views.pace_warnings([phase]), *views.machine_warnings(parts)],
     )
+
+
+def _of_the_drain(under_way: Sequence[str], looked: Sequence[anatomy.Anatomy]) -> tuple[Json, list[tuple[str, str]]]:
+    """What became of the orders that were under way, for a machine and for the table."""
+    highest = max((each.attempts for each in looked), default=0)
+    lost = sum(each.lost for each in looked)
+    repeated = [words for each in looked for words in each.repeated]
+    results: Json = {
+        "orders_looked_at": len(looked),
+        "highest_attempt": highest,
+        "activities_repeated": repeated,
+        "activities_lost": lost,
+    }
+    return results, [
+        ("orders under way when the load was halved", str(len(under_way))),
+        ("of these, histories read", str(len(looked))),
+        ("highest attempt at any of their activities (1: none was repeated)", str(highest)),
+        ("their activities that were repeated", str(len(repeated))),
+        *(("repeated", words) for words in repeated),
+        ("their activities that timed out or failed", str(lost)),
+    ]
