@@ -130,7 +130,7 @@ def test_a_service_that_is_run_otherwise_is_still_the_service() -> None:
 async def test_a_stack_differs_in_what_is_asked_only(tmp_path: Path) -> None:
     other = Alternative(
         server=Server(settings={}, environment={"GOGC": "77"}),
-        postgres={"fsync": "on"},
+        postgres={"fsync": "off"},
         choice="sdk-runner",
         env={"DATABASE_POOL": "3"},
     )
@@ -144,7 +144,7 @@ async def test_a_stack_differs_in_what_is_asked_only(tmp_path: Path) -> None:
         address = f"postgresql://postgres@127.0.0.1:{stack.ports['postgres']}/postgres"
         async with await psycopg.AsyncConnection.connect(address) as connection:
             cursor = await connection.execute("SELECT current_setting('fsync'), current_setting('synchronous_commit')")
-            assert await cursor.fetchone() == ("on", "on")
+            assert await cursor.fetchone() == ("off", "on")
         stack.hurry()
 
 

@@ -180,13 +180,13 @@ ORDERS: tuple[Choice, ...] = (
     Choice("order_pool", "10 connections to a database, against 5", Alternative(env={"DATABASE_POOL": "5"})),
     Choice(
         "order_fsync",
-        "PostgreSQL that leaves commits to the operating system, against the disk",
-        Alternative(postgres={"fsync": "on"}),
+        "commits that wait for the disk (default), against the operating system's",
+        Alternative(postgres={"fsync": "off"}),
         ("rate", "latency", "cpu"),
     ),
     Choice(
         "order_synchronous_commit",
-        "commits that are the operating system's, against the server's own memory",
+        "commits that are written before they are confirmed (default), against later",
         Alternative(postgres={"synchronous_commit": "off"}),
         ("rate", "latency", "database"),
     ),

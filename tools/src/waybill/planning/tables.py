@@ -166,8 +166,8 @@ def text(run: Run, options: Options) -> list[str]:
     if servers:
         said.append(
             f"PostgreSQL and Temporal: an indication, and rather too little. {' and '.join(servers)} at the run's end; "
-            "their memory is by what they keep, not by orders a second. One server without a guarantee against power "
-            "cuts, for Temporal the dev server with SQLite, stands here for what would be a cluster."
+            "their memory is by what they keep, not by orders a second. One server each, for Temporal the dev server "
+            "with SQLite and without a guarantee against power cuts, stands here for what would be a cluster."
         )
     return said
 

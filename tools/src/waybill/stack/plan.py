@@ -124,11 +124,8 @@ class Plan:
     def postgres(self) -> Command:
         """The database server. SIGINT is its fast shutdown: it does not wait for clients to go."""
         options: dict[str, Any] = postgres.popen_options()
-        # What is written is the operating system's before a commit returns, so a killed server loses nothing; only a
-        # power cut may, as with Temporal's database. Commits that do not even wait for that are lost with the server.
-        safe = ["-c", "synchronous_commit=on", "-c", "fsync=off"]
         return Command(
-            postgres.command(self.postgres_data, self.ports["postgres"]) + safe,
+            postgres.command(self.postgres_data, self.ports["postgres"]),
             base_environment(),
             folder=postgres.data_directory(self.postgres_data),
             stop_signal=signal.SIGINT,

@@ -132,7 +132,7 @@ def command(directory: Path, port: int, *, durable: bool = True) -> list[str]:
         directory: As given to ``prepare``.
         port: To listen on, on loopback.
         durable: False leaves it to the machine when commits reach the disk. What is committed survives SIGKILL of the
-            server, but not a crash of the machine: for demo and tests.
+            server, but not a crash of the machine: for tests.
     """
     real = data_directory(directory)
     settings = {
