@@ -33,7 +33,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 """What each contest compares, by the name of the file of pairs and the contest's."""
 
 
-LOADS = ("pool-alone", "whole-orders", "step", "isolation")
+LOADS = ("pool-alone", "whole-orders", "step", "isolation", "isolation-ratios")
 """Tables of a load's report, as its CSV has them."""
 
 
