@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
@@ -215,7 +221,14 @@ async def test_no_booking_is_lost_or_doubled_over_many_continue_as_news(
         entries = await world.accounts.statement(account_id, 0, 1000)
         assert len(entries) == len({entry.booking_key for entry in entries}) == 200
         assert await balance_of(world, account_id) == 25 * sum(range(1, 9))
-        assert (await _handle(client, account_id).query(Account.balance)).balance == 900
+
+        async def told() -> int | None:
+            try:
+                return (await _handle(client, account_id).query(Account.balance)).balance
+            except WorkflowQueryFailedError:
+                return None  # A new run has just begun, and is still being loaded.
+
+        assert await eventually(told) == 900
 
 
 async def test_the_same_update_id_after_a_continue_as_new_books_once(
