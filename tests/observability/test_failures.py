@@ -1,10 +1,11 @@
 """What the SDK counts when workflow code fails: no good run shows it, and two alerts rest on it."""
 
+import asyncio
 import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,8 @@ from .logs import by_the_machine, failed_tasks
 from .promql import selectors
 
 COUNTER = "temporal_workflow_task_execution_failed_total"
+TOLD = "temporal_request_total"
+"""Of the operation with which Temporal is told of a failed task."""
 deployed = {"version": 1}
 """What the workflow's code is, as a deployment changes it."""
 starving: set[str] = set()
@@ -69,18 +72,37 @@ class Starved:
             time.sleep(3)  # noqa: ASYNC251 - as a machine that is too slow does
 
 
+@workflow.defn(name="observability.Busy")
+class Busy:
+    """Code that always has something to do, and answers questions meanwhile."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: workflow.info().is_continue_as_new_suggested())
+        workflow.continue_as_new()
+
+    @workflow.signal
+    def work(self) -> None:
+        """Make it have a task."""
+
+    @workflow.query
+    def status(self) -> str:
+        return "busy"
+
+
 @asynccontextmanager
-async def working(site: Site, run: Any) -> AsyncIterator[tuple[WorkflowHandle[Any, Any], Metrics]]:
-    """A running workflow on a queue of its own, with a worker that keeps nothing in memory."""
+async def working(site: Site, run: Any, *, cached: int = 0) -> AsyncIterator[tuple[WorkflowHandle[Any, Any], Metrics]]:
+    """A running workflow on a queue of its own, with a worker that keeps nothing in memory unless told to."""
     metrics = Metrics("inventory")
     address, queue = site.stack.urls["temporal"], f"observability-{uuid.uuid4().hex[:8]}"
     client = await Client.connect(address, namespace=site.client.namespace, runtime=metrics.runtime)
     worker = Worker(
         client,
         task_queue=queue,
-        workflows=[Raises, Changed, Starved],
+        workflows=[Raises, Changed, Starved, Busy],
         workflow_runner=UnsandboxedWorkflowRunner(),  # so that the test can change what is deployed
-        max_cached_workflows=0,
+        max_cached_workflows=cached,
+        max_concurrent_workflow_task_polls=2,
     )
     async with worker:
         handle = await client.start_workflow(run, id=queue, task_queue=queue)
@@ -91,32 +113,62 @@ async def working(site: Site, run: Any) -> AsyncIterator[tuple[WorkflowHandle[An
                 await handle.terminate("the test is over")
 
 
+async def series_of(metrics: Metrics, name: str, label: str) -> str | None:
+    """A series as the worker tells it, if there is one."""
+    text = (await metrics.text(CollectorRegistry())).decode()
+    found = re.search(rf"^{name}{{.*{label}.*$", text, re.MULTILINE)
+    return found[0] if found else None
+
+
 async def counted(metrics: Metrics, reason: str) -> str:
     """Wait for the counter's series with a reason."""
-
-    async def there() -> str | None:
-        text = (await metrics.text(CollectorRegistry())).decode()
-        found = re.search(rf'^{COUNTER}{{.*failure_reason="{reason}".*$', text, re.MULTILINE)
-        return found[0] if found else None
-
-    series = await eventually(there, timeout=60)
+    series = await eventually(lambda: series_of(metrics, COUNTER, f'failure_reason="{reason}"'), timeout=60)
     assert series is not None
     return series
 
 
+async def told(metrics: Metrics) -> str | None:
+    """The series of what Temporal was told of failed tasks, if it was."""
+    return await series_of(metrics, TOLD, 'operation="RespondWorkflowTaskFailed"')
+
+
 def labels_of(alert: str) -> set[str]:
-    """Labels that an alert's expression names."""
+    """Labels that an alert's expression names, of the counter."""
     [expr] = [rule.expr for rule in ALERTS if rule.name == alert]
-    assert {selector.metric for selector in selectors(expr)} == {COUNTER}
-    [grouped] = re.findall(r"sum by \(([^)]*)\)", expr)
-    return {label.strip() for label in grouped.split(",")} | {"failure_reason"}
+    assert {selector.metric for selector in selectors(expr)} <= {COUNTER, TOLD}
+    grouped = re.findall(r"sum by \(([^)]*)\)", expr)
+    return {label.strip() for label in grouped[0].split(",")} | {"failure_reason"}
 
 
 async def test_an_error_in_workflow_code_is_counted_as_the_alert_asks(site: Site) -> None:
     async with working(site, Raises.run) as (_, metrics):
         series = await counted(metrics, "WorkflowError")
+        told_of = await eventually(lambda: told(metrics))
     assert labels_of("WorkflowTaskFailing") <= set(re.findall(r"(\w+)=", series))
     assert 'service="inventory"' in series
+    assert 'service="inventory"' in str(told_of)
+
+
+async def test_a_query_that_its_workflow_outran_is_counted_though_nothing_failed(site: Site) -> None:
+    """Why the alert also asks whether Temporal was told."""
+    async with working(site, Busy.run, cached=10) as (handle, metrics):
+        found = asyncio.Event()
+
+        async def keep(doing: Callable[[], Awaitable[Any]]) -> None:
+            while not found.is_set():
+                await doing()
+
+        async def ask() -> None:
+            assert await handle.query(Busy.status) == "busy"
+
+        async with asyncio.TaskGroup() as group:
+            for doing in (lambda: handle.signal(Busy.work), ask, ask):
+                group.create_task(keep(doing))
+            try:
+                await counted(metrics, "WorkflowError")
+            finally:
+                found.set()
+        assert await told(metrics) is None
 
 
 async def test_code_that_does_not_fit_a_history_is_counted_as_the_alert_asks(

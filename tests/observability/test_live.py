@@ -28,6 +28,7 @@ NEEDS_A_COLLECTOR = {"Spans by service", "Outgoing calls (95 %)"}
 
 RARE = {
     "temporal_workflow_task_execution_failed_total": "counts bugs of workflow code: see test_failures.py",
+    "temporal_request_total": "that Temporal is told of a failed task: the same",
     "temporal_workflow_failed_total": "of schedules: counts their failures, and no schedule fails in the demo",
     "compensations_total": "with result failed: no undo of the demo fails",
 }
