@@ -35,6 +35,9 @@ async def test_a_wave_picks_each_parcel_once_and_its_pickers_go_home(floor: Floo
     assert sum(count for _, count in counts.by_picker) == 23
     for number in (1, 2, 3):
         await floor.picker(number).result()
+    # It did not try to complete while they were still coming home.
+    events = (await handle.fetch_history()).events
+    assert not any(event.HasField("workflow_task_failed_event_attributes") for event in events)
     status = await floor.status()
     assert (status.progress.done, status.progress.total, status.progress.percent) == (23, 23, 100.0)
     assert sum(picker.picked for picker in status.pickers) == 23

@@ -1,6 +1,7 @@
 """PickWave: the coordinator of a wave's pickers, with whom it talks by signals."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +27,9 @@ with workflow.unsafe.imports_passed_through():
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=0.2), maximum_interval=timedelta(seconds=10))
 SHORT = timedelta(seconds=10)
 """Time-out of an attempt at one statement of the database."""
+
+GOODBYE = timedelta(seconds=2)
+"""How long a coordinator that is done waits for its pickers to be."""
 
 PAGE = 200
 """Tasks that are read at once: what a coordinator knows fits easily into what one run leaves to the next."""
@@ -241,6 +245,9 @@ class PickWave:
         counts: picking.Counts = await self._ask(how, request.wave_id)
         if counts.waiting == 0 and self._board is not None:
             await self._tell(self._board, request, dismissed=True)
+            # Ends of children that come just as a workflow completes have it do so once more, from its whole history.
+            with suppress(TimeoutError):  # who is in the midst of a pick comes home later
+                await workflow.wait_condition(lambda: all(watch.done() for watch in self._watches), timeout=GOODBYE)
         return counts
 
     async def _ask(self, method: Any, argument: Any) -> Any:
