@@ -16,15 +16,18 @@ from waybill.demo.run import INTERRUPTED
 from waybill.demo.screen import Screen
 from waybill.load.arrivals import Spacing
 from waybill.load.conduct import BAD, CANNOT, GOOD, Experiment, Trial, conduct
+from waybill.load.cut import keeping
 from waybill.load.mix import Mix
-from waybill.load.options import Arrivals, Common
+from waybill.load.options import Arrivals, Common, Whole
 from waybill.load.plain import plain
 from waybill.load.progress import Progress
 from waybill.load.report.model import Section
 from waybill.load.session import Session
 from waybill.load.targets import LoadError
+from waybill.load.whole import whole
 from waybill.planning.measured import PlanError
 from waybill.planning.reports import read
+from waybill.stack.spec import StackError
 
 from .load_deployment import FULFILLED, FakeDeployment, FakeTarget, entered, orders
 
@@ -196,6 +199,35 @@ async def test_what_was_measured_is_kept_whatever_fails_after_it(error: Exceptio
     assert code == CANNOT
     assert [section["title"] for section in document["sections"]] == ["Three orders"]
     assert f"could not go on: {str(error) or type(error).__name__}" in document["verdict"]
+
+
+async def test_points_that_were_measured_are_kept_where_the_next_cannot_be(tmp_path: Path) -> None:
+    few = Whole(replicas=(1, 2, 4), provider_seconds=0.0, arrivals=Arrivals(20.0, 0.2, spacing=Spacing.STEADY))
+
+    class Small(FakeTarget):
+        async def scale(self, service: str, replicas: int) -> None:
+            if replicas > 2:
+                raise StackError(f"{service} x {replicas} did not come up")
+
+    async def experiment(session: Session) -> Section:
+        return await whole(session, Common(Mix({"fulfilled": 1}), warm_up=0), few)
+
+    deployment = FakeDeployment()
+    async with deployment.served() as urls:
+        del urls["sandbox"]
+        trial = Trial("fake", "Load", tmp_path, entered(Small(urls)), (experiment, orders), {})
+        code, document = await conduct(trial, Progress(Screen(), silent=True))
+    assert document is not None
+    assert code == CANNOT, document.verdict
+    [section] = document.sections
+    points = cast(list[dict[str, Any]], section.results["points"])
+    assert [(point["replicas"], point["orders_sent"]) for point in points] == [(1, 4), (2, 4)]
+    assert "could not go on: shipping x 4 did not come up" in document.verdict
+
+
+async def test_an_experiment_without_a_point_keeps_the_error_that_ended_it() -> None:
+    with pytest.raises(StackError, match="did not come up"), keeping([], lambda: Section("nothing")):
+        raise StackError("shipping did not come up")
 
 
 async def test_histories_that_cannot_be_read_are_a_warning_and_cost_no_figure(tmp_path: Path) -> None:

@@ -9,30 +9,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import aiohttp
-from temporalio.service import RPCError
-
 from waybill.audit.books import BooksError
 from waybill.audit.reading import KEEPERS
 from waybill.demo.run import INTERRUPTED
-from waybill.demo.shop import ShopError
 from waybill.load import machine, servers
+from waybill.load.cut import CANNOT_GO_ON, CutShortError, why
 from waybill.load.progress import Progress
 from waybill.load.report.files import write, write_orders, write_samples
 from waybill.load.report.model import Document, Section
 from waybill.load.session import Session, opened
-from waybill.load.targets import Hasty, LoadError, Target
+from waybill.load.targets import Hasty, Target
 from waybill.load.verdict import judge
-from waybill.stack.spec import StackError
 
 DEFAULT_FOLDER = Path("build/load")
 AUDIT_SECONDS = 120.0
 """How long the audit waits for what follows an order's end: its message."""
 GOOD, BAD, CANNOT = 0, 1, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-CANNOT_GO_ON = (LoadError, ShopError, StackError, RPCError, aiohttp.ClientError, OSError)
-"""What ends an experiment, and is told beside what was measured until then. A time-out is an OSError too."""
 
 Experiment = Callable[[Session], Awaitable[Section]]
 Conclusion = Callable[[Sequence[Section]], Section | None]
@@ -103,8 +96,10 @@ async def _experiments(trial: Trial, session: Session) -> tuple[list[Section], s
             break
         try:
             sections.append(await experiment(session))
+        except CutShortError as cut:
+            return [*sections, cut.section], cut.reason
         except CANNOT_GO_ON as error:
-            return sections, str(error) or type(error).__name__
+            return sections, why(error)
     return sections, None
 
 

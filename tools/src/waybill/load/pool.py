@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from temporalio.client import Client, WorkflowFailureError
 
 from waybill.load import views
+from waybill.load.cut import keeping
 from waybill.load.limits import limit
 from waybill.load.measure import figures, slope
 from waybill.load.options import CARRIERS, Pool
@@ -67,19 +68,25 @@ async def pool(session: Session, options: Pool) -> Section:
 
     Raises:
         LoadError: If Temporal's address is not known.
+        CutShortError: If it could not go on after some points.
     """
     points: list[Point] = []
-    async with arranged(session, SERVICE, options.slots, options.provider_seconds) as said:
-        for replicas in options.replicas:
-            if session.stop.is_set():
-                break
-            session.tell(f"Pool alone: {SERVICE} with {views.replicas(replicas)}.")
-            point = await saturate(session, options, replicas)
-            if point is not None:
-                points.append(point)
-            elif not session.stop.is_set():
-                said.append(f"{views.replicas(replicas)}: too little ended in {options.seconds:g} s to be measured.")
-    return _section(session, options, points, said)
+    told: list[str] = []
+    with keeping(points, lambda: _section(session, options, points, told)):
+        async with arranged(session, SERVICE, options.slots, options.provider_seconds) as said:
+            told.extend(said)
+            for replicas in options.replicas:
+                if session.stop.is_set():
+                    break
+                session.tell(f"Pool alone: {SERVICE} with {views.replicas(replicas)}.")
+                point = await saturate(session, options, replicas)
+                if point is not None:
+                    points.append(point)
+                elif not session.stop.is_set():
+                    told.append(
+                        f"{views.replicas(replicas)}: too little ended in {options.seconds:g} s to be measured."
+                    )
+    return _section(session, options, points, told)
 
 
 async def saturate(session: Session, options: Pool, replicas: int) -> Point | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from waybill.load import views
+from waybill.load.cut import keeping
 from waybill.load.latency import Latencies
 from waybill.load.limits import Limit, limit
 from waybill.load.measure import Window, figures, temporal_share
@@ -39,25 +40,36 @@ class Point:
 
 
 async def whole(session: Session, common: Common, options: Whole) -> Section:
-    """Place orders at a fixed rate, at each number of replicas."""
+    """Place orders at a fixed rate, at each number of replicas.
+
+    Raises:
+        CutShortError: If it could not go on after some points.
+    """
     await session.stock_up(common.mix)
     points: list[Point] = []
+    told: list[str] = []
     first = session.clock.now()
-    async with arranged(session, options.service, options.slots, options.provider_seconds) as said:
-        await session.warm_up(common.mix, common.warm_up)
-        for replicas in options.replicas:
-            if session.stop.is_set():
-                break
-            session.tell(f"Whole orders: {options.service} with {views.replicas(replicas)}.")
-            await session.target.scale(options.service, replicas)
-            name = f"{options.service} x {replicas}"
-            phase = await session.drive(name, options.arrivals.plan(), common.mix, common.bounds)
-            await session.finished()
-            window = session.window(phase.begin, phase.end)
-            to_the_end = session.window(phase.begin, await session.watcher.mark())
-            ended = [each.latency for each in session.ledger.ended(name) if each.latency is not None]
-            points.append(Point(replicas, phase, window, to_the_end, Latencies(ended), limit(window)))
-    return _section(session, options, points, said, first)
+    with keeping(points, lambda: _section(session, options, points, told, first)):
+        async with arranged(session, options.service, options.slots, options.provider_seconds) as said:
+            told.extend(said)
+            await session.warm_up(common.mix, common.warm_up)
+            for replicas in options.replicas:
+                if session.stop.is_set():
+                    break
+                session.tell(f"Whole orders: {options.service} with {views.replicas(replicas)}.")
+                points.append(await _measure(session, common, options, replicas))
+    return _section(session, options, points, told, first)
+
+
+async def _measure(session: Session, common: Common, options: Whole, replicas: int) -> Point:
+    await session.target.scale(options.service, replicas)
+    name = f"{options.service} x {replicas}"
+    phase = await session.drive(name, options.arrivals.plan(), common.mix, common.bounds)
+    await session.finished()
+    window = session.window(phase.begin, phase.end)
+    to_the_end = session.window(phase.begin, await session.watcher.mark())
+    ended = [each.latency for each in session.ledger.ended(name) if each.latency is not None]
+    return Point(replicas, phase, window, to_the_end, Latencies(ended), limit(window))
 
 
 def _section(session: Session, options: Whole, points: list[Point], said: list[str], first: float) -> Section:
