@@ -9,6 +9,7 @@ from waybill.cli.common import fail
 from waybill.cli.loading import Where
 from waybill.load.isolate import NEEDED_BY_ALL
 from waybill.load.outside import PROVIDERS
+from waybill.load.reach import absent
 from waybill.stack.stack import MAX_REPLICAS
 
 
@@ -124,6 +125,8 @@ def _where_can_be(context: typer.Context, where: Where) -> None:
         fail("--json prints a document and nothing else, --csv lines and nothing else: take one")
     if where.url and where.directory is not None:
         fail("--url names one deployment and --directory another")
+    if where.url and (words := absent(where.urls)):
+        fail(words)
     if where.delivery_seconds is not None and (where.url or where.directory is not None):
         fail("--delivery-seconds is of a stack of its own: elsewhere a parcel takes what it takes")
     if not where.url:

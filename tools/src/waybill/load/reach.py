@@ -11,6 +11,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from waybill.load.targets import LoadError
+from waybill.stack import SERVICES
 
 ASK_SECONDS = 15.0
 """Time-out of one question."""
@@ -18,6 +19,12 @@ PROBE_SECONDS = 5.0
 """For so long a service may be silent before it counts as not there."""
 MOST_FILES, MOST_FILES_UNSAID = 65_536, 10_240
 """Open files that we ask for; the second where the system says that there is no bound, which is not so on macOS."""
+
+
+def absent(urls: Mapping[str, str]) -> str:
+    """Which services have no URL, in words; nothing if all have one."""
+    missing = [name for name in SERVICES if name not in urls]
+    return f"no URL for {', '.join(missing)} (--url NAME=URL)" if missing else ""
 
 
 async def answering(session: aiohttp.ClientSession, urls: Mapping[str, str]) -> None:

@@ -18,10 +18,9 @@ from waybill.load.generator import Bounds, Pace, open_loop
 from waybill.load.measure import Window, between
 from waybill.load.mix import SENT, Mix, goods
 from waybill.load.orders import Clock, Entry, Ledger
-from waybill.load.reach import ASK_SECONDS, allow_files, answering, connected
+from waybill.load.reach import ASK_SECONDS, absent, allow_files, answering, connected
 from waybill.load.targets import LoadError, Target
 from waybill.load.watch import Mark, Watcher
-from waybill.stack import SERVICES
 
 T = TypeVar("T")
 
@@ -255,9 +254,8 @@ async def opened(target: Target, run: str, stop: asyncio.Event, tell: Callable[[
         LoadError: If a service has no URL, or it or Temporal does not answer where it is said to be, or the namespace
             is not there.
     """
-    missing = [name for name in SERVICES if name not in target.urls]
-    if missing:
-        raise LoadError(f"no URL for {', '.join(missing)} (--url NAME=URL)")
+    if words := absent(target.urls):
+        raise LoadError(words)
     allow_files()
     # As many connections as orders in flight, which the generator bounds: a start that waited for one would count as
     # sent in time. And looks must not wait behind orders that nobody answers.
