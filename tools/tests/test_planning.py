@@ -320,6 +320,35 @@ def test_a_report_with_two_rates_sets_the_one_beside_the_other() -> None:
     assert [table.title for table in found.tables] == ["CPU of an order", "Slots in use, and tasks that wait"]
 
 
+def test_a_pool_without_a_slot_is_not_compared_and_half_a_slot_is_one() -> None:
+    figures = recorded.results()
+    figures["while_orders_came"]["queues"]["shipping/activity"]["slots_mean"] = 0.0
+    figures["while_orders_came"]["queues"]["payments/activity"]["slots_mean"] = 0.4
+    found = compare(known(), known(figures))
+    assert "shipping/activity" not in found.slots
+    assert found.backlog["payments/activity"].predicted == math.inf
+
+
+def test_replicas_that_had_less_than_a_slot_in_the_mean_have_one_in_a_plan() -> None:
+    figures = recorded.results()
+    figures["queues"]["shipping/activity"]["slots_mean"] = 0.4
+    need = forecast(known(figures), 0.01, Options(least=1)).pools["shipping"]
+    assert need.tasks_waiting is not None
+    assert math.isfinite(need.tasks_waiting)
+
+
+def test_millions_of_servers_take_no_time_and_the_short_way_is_the_long_one() -> None:
+    assert waiting(1_000_000.0, 200_000_000) == 0.0
+    assert waiting(100.0, 541) == 0.0
+    assert 0.0 <= waiting(100.0, 540) < 1e-100
+
+
+def test_a_report_without_a_servers_memory_sets_rates_beside_each_other_all_the_same() -> None:
+    given = sections()
+    del given[1].results["points"][-1]["to_the_end"]["memory_bytes"]["temporal"]
+    assert of_one_report(given) is not None
+
+
 def test_a_report_of_what_somebody_stopped_sets_nothing_beside_anything() -> None:
     whole = sections()
     assert of_one_report([]) is None

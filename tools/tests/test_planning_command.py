@@ -101,6 +101,13 @@ def lacking(*names: str) -> dict[str, Any]:
     return figures
 
 
+def incomplete() -> dict[str, Any]:
+    """Without one of the queues."""
+    figures = recorded.results()
+    del figures["while_orders_came"]["queues"]["payments/workflow"]
+    return figures
+
+
 @pytest.mark.parametrize(
     ("figures", "changes", "said"),
     [
@@ -113,6 +120,8 @@ def lacking(*names: str) -> dict[str, Any]:
         ({"seconds": 1.0}, {}, "is no report of waybill load (KeyError"),
         (recorded.results() | {"queues": None}, {}, "is no report of waybill load (TypeError"),
         (None, {"sections": None}, "is no report of waybill load (TypeError"),
+        (None, {"machine": {"cores": 2}}, "it does not tell the processor of its machine"),
+        (incomplete(), {}, "is no report of waybill load (KeyError: 'payments/workflow')"),
     ],
 )
 def test_a_report_that_will_not_do_is_refused_in_one_line(
@@ -124,7 +133,14 @@ def test_a_report_that_will_not_do_is_refused_in_one_line(
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "is not JSON"), ("[]", "is no report"), ('"text"', "is no report"), ("\xff", "is not JSON")],
+    [
+        ("{", "is not JSON"),
+        ("[]", "is no report"),
+        ('"text"', "is no report"),
+        ("\xff", "is not JSON"),
+        ('{"sections": NaN}', "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+    ],
 )
 def test_a_file_that_is_no_report_is_refused_in_one_line(folder: Path, text: str, said: str) -> None:
     (folder / "report.json").write_bytes(text.encode("latin-1"))
@@ -315,6 +331,31 @@ def test_a_plans_own_report_is_no_run_to_plan_from() -> None:
     plan("--to", str(LOADS / "plan"))
     assert as_json()["run"]["path"] == "build/load/a/report.json"
     assert "a plan needs orders at a rate" in refused("--report", str(LOADS / "plan"))
+
+
+@pytest.mark.parametrize("report", ["a", "b"])
+def test_a_plan_is_not_written_over_the_report_of_a_run(report: str) -> None:
+    recorded.write(LOADS / "a")
+    recorded.write(LOADS / "b")
+    before = (LOADS / report / "report.json").read_bytes()
+    said = refused("--report", str(LOADS / "a"), "--to", str(LOADS / report))
+    assert "holds the report of a run, which would be lost (--to names another folder)" in said
+    assert (LOADS / report / "report.json").read_bytes() == before
+
+
+def test_a_plan_is_written_over_another_and_not_over_what_nobody_can_read(folder: Path) -> None:
+    recorded.write(LOADS / "a")
+    plan("--to", "mine")
+    plan("--to", "mine", "--utilisation", "1")
+    (folder / "mine" / "report.json").write_text("{")
+    assert "holds the report of a run" in refused("--to", "mine")
+
+
+def test_a_server_that_was_down_at_the_last_look_has_no_memory_that_is_known() -> None:
+    figures = recorded.results()
+    del figures["memory_bytes"]["temporal"]
+    recorded.write(LOADS / "a", figures)
+    assert "PostgreSQL 128 MiB and Temporal not known at the run's end" in plan()
 
 
 def test_headroom_and_availability_are_the_askers(folder: Path) -> None:

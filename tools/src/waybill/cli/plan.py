@@ -1,7 +1,6 @@
 """``waybill plan``."""
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -70,8 +69,8 @@ def command(
     Figures are what an order cost in that run, times orders a second. What is beyond the run's own rate is marked as
     extrapolation. Measure with: waybill load --rate 2 --seconds 120 --delivery-seconds 6
     """
-    if math.isnan(utilisation) or math.isnan(retention_days):
-        fail("--utilisation and --retention-days are numbers")
+    if to is not None and reports.holds_a_run(to):
+        fail(f"{to} holds the report of a run, which would be lost (--to names another folder)")
     options = Options(utilisation, at_least, retention_days)
     try:
         run = reports.read(report) if report is not None else reports.newest(DEFAULT_FOLDER)

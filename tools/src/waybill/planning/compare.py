@@ -91,11 +91,11 @@ def compare(basis: Costs, check: Costs) -> Comparison:
         for kind, queue in pool.queues.items():
             name = f"{service}/{kind}"
             seen = check.seen[name]
-            if queue.slot_seconds is None or seen.slots is None:
+            if queue.slot_seconds is None or not seen.slots:
                 continue
             load = busy(check.orders_per_second, queue.slot_seconds)
             slots[name] = Pair(load, seen.slots_used)
-            backlog[name] = Pair(waiting(load, round(seen.slots)), seen.backlog)
+            backlog[name] = Pair(waiting(load, max(round(seen.slots), 1)), seen.backlog)
     return Comparison(basis.orders_per_second, check.orders_per_second, cpu, slots, backlog)
 
 

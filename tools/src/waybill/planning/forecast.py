@@ -179,7 +179,7 @@ def _pool(pool: Pool, rate: float, options: Options) -> PoolNeed:
 def _slots(queue: Queue, rate: float, replicas: int) -> tuple[float | None, int | None]:
     if queue.slot_seconds is None or not queue.slots:
         return None, None
-    return busy(rate, queue.slot_seconds), int(queue.slots * replicas)
+    return busy(rate, queue.slot_seconds), max(round(queue.slots * replicas), 1)
 
 
 def _whole(number: float) -> int:

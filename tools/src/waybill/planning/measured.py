@@ -12,6 +12,10 @@ SERVERS: Mapping[str, str] = {"postgres": "PostgreSQL", "temporal": "Temporal"}
 """What all services share, and how it is written. The outside world and the generator are no part of a deployment."""
 
 
+MACHINE = ("cores", "processor")
+"""What must be told of the machine of a run."""
+
+
 class PlanError(Exception):
     """A plan that cannot be made; the message is for the person who asked."""
 
@@ -73,11 +77,11 @@ class Server:
 
     Attributes:
         cpu_seconds: An order.
-        memory_bytes: At the end of the run.
+        memory_bytes: At the end of the run; None where that is not known.
     """
 
     cpu_seconds: float
-    memory_bytes: float
+    memory_bytes: float | None
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,8 @@ def costs(results: Mapping[str, Any], arriving: Mapping[str, Any], sent: int) ->
     servers = {}
     for name, title in SERVERS.items():
         if name in results["cpu_seconds_per_order"]:
-            servers[name] = Server(results["cpu_seconds_per_order"][name], results["memory_bytes"][name])
+            # It may have been down, or started anew, at the last look.
+            servers[name] = Server(results["cpu_seconds_per_order"][name], results["memory_bytes"].get(name))
         else:
             gaps.append(f"The CPU of {title} is not known: it is in no sum.")
     history, more = _history(results.get("anatomy", {}), results.get("shares", {}))
@@ -162,7 +167,7 @@ def costs(results: Mapping[str, Any], arriving: Mapping[str, Any], sent: int) ->
         pools,
         servers,
         history,
-        {name: _seen(each) for name, each in arriving["queues"].items()},
+        {name: _seen(arriving["queues"][name]) for name in (f"{each}/{kind}" for each in SERVICES for kind in KINDS)},
         _delivered(results.get("anatomy", {})),
         (*gaps, *more),
     )

@@ -13,7 +13,7 @@ from waybill.planning.compare import section as comparison_section
 from waybill.planning.compare import tables as comparison_tables
 from waybill.planning.forecast import Forecast, Options, forecast, warnings
 from waybill.planning.measured import PlanError
-from waybill.planning.reports import Run
+from waybill.planning.reports import PLAN, Run
 
 MOST_RATE = 1_000_000.0
 
@@ -89,7 +89,7 @@ class Plan:
             )
         return Document(
             name=name,
-            title="Capacity plan",
+            title=PLAN,
             began=self.run.began,
             ended=self.run.began,
             interrupted=False,

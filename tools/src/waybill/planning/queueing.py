@@ -11,6 +11,9 @@ work's length varies less, less waits, so that what is found here is rather too 
 
 import math
 
+FAR = 40.0
+"""Standard deviations of the number of busy servers beyond which the chance of more has no place in a float."""
+
 
 def busy(rate: float, seconds: float) -> float:
     """How many servers are busy in the mean, by Little's law: whatever is distributed how.
@@ -39,6 +42,8 @@ def delay_probability(load: float, servers: int) -> float:
         raise ValueError(f"no queue has {servers} servers and a load of {load}")
     if load >= servers:
         return 1.0
+    if servers > load + FAR * math.sqrt(load) + FAR:
+        return 0.0
     blocked = 1.0
     for number in range(1, servers + 1):
         blocked = load * blocked / (number + load * blocked)

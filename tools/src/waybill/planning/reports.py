@@ -10,10 +10,12 @@ from waybill.load.limits import STRANGERS, Resource
 from waybill.load.plain import TITLE
 from waybill.load.report.files import DOCUMENT
 from waybill.load.targets import Remote
-from waybill.planning.measured import Costs, PlanError, costs
+from waybill.planning.measured import MACHINE, Costs, PlanError, costs
 
 COMMAND = "waybill load --rate 2 --seconds 120 --delivery-seconds 6"
 """What makes a report for a plan."""
+PLAN = "Capacity plan"
+"""Title of a plan's own report."""
 FEW = 100
 """Orders below which it is said how few there were."""
 
@@ -54,7 +56,7 @@ def read(path: Path) -> Run:
     # Who names the folder, or the page, means what lies in it, or beside it.
     path = path / DOCUMENT if path.is_dir() else path.with_name(DOCUMENT) if path.suffix == ".html" else path
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = _document(path)
     except OSError as error:
         raise PlanError(f"{path} cannot be read: {error.strerror} (make one with: {COMMAND})") from None
     except ValueError:
@@ -86,6 +88,34 @@ def newest(folder: Path) -> Run:
     return max(found, key=lambda run: run.began)
 
 
+def holds_a_run(folder: Path) -> bool:
+    """Whether a report lies in a folder that is no plan: it took minutes, and a plan written there would replace it."""
+    try:
+        document = _document(folder / DOCUMENT)
+    except OSError:
+        return False
+    except ValueError:
+        return True
+    return not isinstance(document, dict) or document.get("title") != PLAN
+
+
+def _document(path: Path) -> Any:
+    """What stands in a report.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not JSON, which has no infinities, and is not nested without an end.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"JSON has no {constant}")
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def _run(path: Path, document: Mapping[str, Any]) -> Run:
     results = _results(document)
     if document["interrupted"]:
@@ -93,13 +123,16 @@ def _run(path: Path, document: Mapping[str, Any]) -> Run:
     if not document["good"]:
         raise PlanError(f"its run did not end well: {document['verdict']}")
     found = costs(results, results["while_orders_came"], int(results["orders_sent"]))
+    machine: Mapping[str, Any] = document["machine"]
+    if missing := [name for name in MACHINE if name not in machine]:
+        raise PlanError(f"it does not tell the {missing[0]} of its machine")
     target = str(document["settings"]["target"])
     return Run(
         str(path),
         str(document["name"]),
         str(document["began"]),
         target,
-        document["machine"],
+        machine,
         document["versions"],
         results["shares"],
         found,

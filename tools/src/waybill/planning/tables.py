@@ -122,6 +122,11 @@ def _known(value: float | None) -> str:
     return NOT_KNOWN if value is None else number(value)
 
 
+def _mib(size: float | None) -> str:
+    """In MiB."""
+    return NOT_KNOWN if size is None else number(size / MIB)
+
+
 def per_order(run: Run) -> Table:
     """What an order costs: the figures that all others are multiples of."""
     costs = run.costs
@@ -140,7 +145,7 @@ def per_order(run: Run) -> Table:
             )
         )
     rows += [
-        (SERVERS[name], number(1000 * each.cpu_seconds), *[""] * 5, number(each.memory_bytes / MIB))
+        (SERVERS[name], number(1000 * each.cpu_seconds), *[""] * 5, _mib(each.memory_bytes))
         for name, each in costs.servers.items()
     ]
     columns = ("activity slot s", "workflow slot s", "activities", "database writes", "database KiB", "MiB a process")
@@ -152,7 +157,8 @@ def text(run: Run, options: Options) -> list[str]:
     costs = run.costs
     # Of a deployment by its URLs only the generator's machine is known, and that is nothing to plan by.
     where = "" if run.target == Remote.kind else f", {run.machine['cores']} cores ({run.machine['processor']})"
-    servers = [f"{SERVERS[name]} {number(each.memory_bytes / MIB)} MiB" for name, each in costs.servers.items()]
+    sizes = {name: each.memory_bytes for name, each in costs.servers.items()}
+    servers = [f"{SERVERS[name]} {_mib(size)}{'' if size is None else ' MiB'}" for name, size in sizes.items()]
     said = [
         (
             f"From {run.path}: {costs.orders} orders at {number(costs.orders_per_second)} a second, on {run.target}"
