@@ -59,6 +59,8 @@ def replicas(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isascii() and part.isdigit() and 1 <= int(part) <= MAX_REPLICAS for part in parts):
         fail(f"--replicas: {text!r} is not N,N,… with numbers from 1 to {MAX_REPLICAS}")
+    if len({int(part) for part in parts}) < len(parts):
+        fail(f"--replicas: {text!r} has a number twice, and a report tells points apart by it")
     return tuple(int(part) for part in parts)
 
 
@@ -129,6 +131,8 @@ def _where_can_be(context: typer.Context, where: Where) -> None:
         fail(words)
     if where.delivery_seconds is not None and (where.url or where.directory is not None):
         fail("--delivery-seconds is of a stack of its own: elsewhere a parcel takes what it takes")
+    if where.url and not where.address:
+        refuse(context, ["namespace", "histories"], "is of use with Temporal's address only (--address)")
     if not where.url:
         refuse(context, ["token", "address", "namespace"], "is of use with --url only: a stack's own is known")
 

@@ -1,5 +1,6 @@
 """Which orders are placed: kinds with weights, and a share of those that must be refused."""
 
+import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Mix:
         unknown = [name for name in self.weights if name not in KINDS]
         if unknown:
             raise MixError(f"there is no kind of order {unknown[0]!r}; there are {', '.join(KINDS)}")
-        if any(not 0 <= weight < float("inf") for weight in self.weights.values()) or not sum(self.weights.values()):
+        if not all(weight >= 0 for weight in self.weights.values()) or not 0 < sum(self.weights.values()) < math.inf:
             raise MixError("a mix has weights from 0, and at least one above it")
         if not 0 <= self.failures <= 1:
             raise MixError("the share of failures is from 0 to 1")
@@ -113,12 +114,7 @@ def parse(text: str, failures: float = 0.0) -> Mix:
     return Mix(weights or USUAL, failures)
 
 
-def goods(mix: Mix) -> dict[tuple[str, str], int]:
-    """Units that one order of the mix takes at most, by SKU and warehouse where the shop keeps them."""
-    needed: dict[tuple[str, str], int] = {}
-    for product in CATALOGUE:
-        for warehouse in product.receipts:
-            most = max(KINDS[name].sample.skus.get(product.sku, 0) for name in mix.shares())
-            if most > 0:
-                needed[product.sku, warehouse] = most
-    return needed
+def goods(mix: Mix) -> list[tuple[str, str]]:
+    """What orders of the mix take: SKUs, each with the warehouses where the shop keeps it."""
+    taken = {sku for name in mix.shares() for sku, units in KINDS[name].sample.skus.items() if units > 0}
+    return [(each.sku, warehouse) for each in CATALOGUE if each.sku in taken for warehouse in each.receipts]

@@ -25,7 +25,10 @@ from waybill.load.watch import Mark, Watcher
 T = TypeVar("T")
 
 UNITS = 1_000_000
-"""That come in of each product."""
+"""In one receipt, which is the most that inventory takes."""
+RECEIPTS = 20
+"""Of each product: enough for ten phases of a million orders of two units, which is more than a stack of this kind does
+in a week."""
 LOOK_SECONDS = 0.2
 PARCEL_LOOK_SECONDS = 1.0
 STALL_SECONDS = 60.0
@@ -98,7 +101,8 @@ class Session:
     async def _stock_up(self, mix: Mix) -> None:
         await self.shop.stock_up(self.run)
         for sku, warehouse in goods(mix):
-            await self.shop.stock(sku, warehouse, UNITS, f"{self.run}-{sku}-{warehouse}-load")
+            for number in range(RECEIPTS):
+                await self.shop.stock(sku, warehouse, UNITS, f"{self.run}-{sku}-{warehouse}-load-{number}")
 
     async def faults(self, faults: dict[str, dict[str, float]]) -> None:
         """Replace the faults of the outside world's providers.
