@@ -1,6 +1,7 @@
 """How a load test ends: with a report, and with an exit code that says whether every order is accounted for."""
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn, Self, cast
@@ -223,6 +224,32 @@ async def test_points_that_were_measured_are_kept_where_the_next_cannot_be(tmp_p
     points = cast(list[dict[str, Any]], section.results["points"])
     assert [(point["replicas"], point["orders_sent"]) for point in points] == [(1, 4), (2, 4)]
     assert "could not go on: shipping x 4 did not come up" in document.verdict
+
+
+async def test_a_conclusion_that_goes_wrong_costs_nothing_of_what_it_was_drawn_from(tmp_path: Path) -> None:
+    def nonsense(_: Sequence[Section]) -> Section:
+        raise KeyError("temporal")
+
+    async with FakeDeployment().served() as urls:
+        del urls["sandbox"]
+        trial = Trial("fake", "Load", tmp_path, entered(FakeTarget(urls)), (orders,), {}, (nonsense,))
+        with pytest.raises(KeyError):
+            await conduct(trial, Progress(Screen(), silent=True))
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert [section["title"] for section in document["sections"]] == ["Three orders"]
+    assert (tmp_path / "report.html").exists()
+    assert len((tmp_path / "orders.csv").read_text().splitlines()) == 1 + 3
+
+
+async def test_conclusions_stand_behind_what_they_are_drawn_from(tmp_path: Path) -> None:
+    async with FakeDeployment().served() as urls:
+        del urls["sandbox"]
+        drawn = (lambda _: None, lambda found: Section(f"Of {found[0].title}"))
+        trial = Trial("fake", "Load", tmp_path, entered(FakeTarget(urls)), (orders,), {}, drawn)
+        _, document = await conduct(trial, Progress(Screen(), silent=True))
+    assert document is not None
+    assert [section.title for section in document.sections] == ["Three orders", "Of Three orders"]
+    assert "Of Three orders" in (tmp_path / "report.html").read_text()
 
 
 async def test_an_experiment_without_a_point_keeps_the_error_that_ended_it() -> None:

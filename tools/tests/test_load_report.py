@@ -18,7 +18,7 @@ from playwright.async_api import Browser, Locator, async_playwright
 
 from waybill.load.report.axes import axis, nice, number
 from waybill.load.report.files import write, write_orders, write_samples
-from waybill.load.report.model import Bars, Chart, Moment, Series, from_json
+from waybill.load.report.model import Bars, Chart, Moment, Series
 from waybill.load.report.page import page
 from waybill.load.report.svg import MOST_POINTS, NARROW, WIDE, Format, bars, lines, thin
 
@@ -60,7 +60,17 @@ def test_a_step_is_one_two_or_five_with_zeros(rough: float) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (1234567, "1,234,567"), (99.5, "99.5"), (1.25, "1.25"), (0.0123, "0.0123"), (0.00001, "0"), (-2, "-2")],
+    [
+        (0, "0"),
+        (1234567, "1,234,567"),
+        (9999.4, "9999"),
+        (9999.7, "10,000"),
+        (99.5, "99.5"),
+        (1.25, "1.25"),
+        (0.0123, "0.0123"),
+        (0.00001, "0"),
+        (-2, "-2"),
+    ],
 )
 def test_a_number_has_the_digits_that_say_something(value: float, text: str) -> None:
     assert number(value) == text
@@ -114,11 +124,19 @@ def test_the_page_needs_nothing_from_elsewhere_and_takes_no_words_for_markup() -
     assert not re.search(r"""(src|href)=["'](?!#)|url\(|@import""", html)
 
 
-def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+def test_the_document_for_machines_holds_what_the_page_shows(tmp_path: Path) -> None:
     document = recorded.document()
     assert write(tmp_path, document).name == "report.html"
-    again = from_json(json.loads((tmp_path / "report.json").read_text()))
-    assert page(again) == page(document)
+    assert json.loads((tmp_path / "report.json").read_text()) == json.loads(json.dumps(document.as_json()))
+    assert (tmp_path / "report.html").read_text() == page(document)
+
+
+def test_points_without_a_place_leave_the_others_of_a_line() -> None:
+    drawing = lines(Chart("c", "x", "y", [Series("s", [(0, 1), (1, float("inf")), (2, float("nan")), (3, 4)])]), WIDE)
+    assert "nan" not in drawing
+    assert "inf" not in drawing
+    [points] = re.findall(r'<polyline class="series s0" points="([^"]+)"', drawing)
+    assert len(points.split()) == 2
 
 
 def test_tables_samples_and_orders_stand_beside_it(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -76,10 +76,10 @@ async def conduct(trial: Trial, progress: Progress) -> tuple[int, Document | Non
                 session.watcher.changed = progress.watch(session)
                 sections, failure = await _experiments(trial, session)
                 ending.check()
-                drawn = [conclusion(sections) for conclusion in trial.conclusions]
-                sections += [section for section in drawn if section is not None]
                 document, code = await _conclude(trial, session, sections, failure, before)
                 _write(trial.folder, session, document)
+                # Afterwards: whatever is wrong with a conclusion, what it is drawn from took minutes to measure.
+                document = _drawn(trial, document)
                 done = code, document
         except (asyncio.CancelledError, *CANNOT_GO_ON):
             # Where all is killed, whoever is putting things back as they were fails of it in a way of his own.
@@ -157,6 +157,16 @@ async def _audit(session: Session) -> _Audited:
     violations = [str(violation) for violation in found.violations]
     words = f"the audit checked {found.checked} and found {len(violations) or 'no'} violations"
     return _Audited(words, violations)
+
+
+def _drawn(trial: Trial, document: Document) -> Document:
+    """The report with what can be concluded from it."""
+    drawn = [conclusion(document.sections) for conclusion in trial.conclusions]
+    if not any(drawn):
+        return document
+    document = replace(document, sections=[*document.sections, *(each for each in drawn if each is not None)])
+    write(trial.folder, document)
+    return document
 
 
 def _write(folder: Path, session: Session, document: Document) -> None:

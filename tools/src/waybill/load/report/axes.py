@@ -64,7 +64,7 @@ def number(value: float) -> str:
     if value == 0:
         return "0"
     size = abs(value)
-    if size >= 10_000:
+    if round(size) >= 10_000:
         return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(size))) if size < 100 else 0
     text = f"{value:.{min(digits, SMALLEST_DIGITS)}f}"

@@ -150,35 +150,3 @@ class Document:
     def as_json(self) -> dict[str, Any]:
         """For ``report.json``."""
         return asdict(self)
-
-
-def from_json(document: Mapping[str, Any]) -> Document:
-    """The report behind a ``report.json``.
-
-    Raises:
-        KeyError, TypeError: If it is none.
-    """
-    return Document(**{**document, "sections": [_section(each) for each in document["sections"]]})
-
-
-def _section(section: Mapping[str, Any]) -> Section:
-    return Section(
-        **{
-            **section,
-            "charts": [_chart(each) for each in section["charts"]],
-            "bars": [Bars(**each) for each in section["bars"]],
-            "tables": [Table(**each) for each in section["tables"]],
-        }
-    )
-
-
-def _chart(chart: Mapping[str, Any]) -> Chart:
-    reference = chart["reference"]
-    return Chart(
-        **{
-            **chart,
-            "series": [Series(**each) for each in chart["series"]],
-            "reference": None if reference is None else Series(**reference),
-            "moments": [Moment(**each) for each in chart["moments"]],
-        }
-    )

@@ -1,5 +1,6 @@
 """Charts as SVG. Colours are the page's: classes here, so that a dark page has others."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -111,11 +112,11 @@ class _Frame:
             yield f'<text class="label" {place}>{escape(beside)}</text>'
 
     def line(self, points: Sequence[Point], kind: str) -> str:
-        places = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in thin(points))
+        places = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in thin(_drawable(points)))
         return f'<polyline class="{kind}" points="{places}"/>'
 
     def dots(self, series: Series, kind: str) -> Iterator[str]:
-        for x, y in series.points:
+        for x, y in _drawable(series.points):
             words = escape(f"{series.name}: {number(y)} at {number(x)}")
             place = f'cx="{self.x(x):.1f}" cy="{self.y(y):.1f}"'
             yield f'<circle class="{kind}" {place} r="4"><title>{words}</title></circle>'
@@ -144,6 +145,11 @@ class _Frame:
 def _left(up: Axis) -> float:
     """Room for the labels at the left."""
     return max(len(number(value)) for value in up.ticks) * LETTER + 30
+
+
+def _drawable(points: Sequence[Point]) -> Sequence[Point]:
+    """Those that have a place: with one that has none a browser leaves out the line."""
+    return [each for each in points if math.isfinite(each[0]) and math.isfinite(each[1])]
 
 
 def thin(points: Sequence[Point], most: int = MOST_POINTS) -> Sequence[Point]:
