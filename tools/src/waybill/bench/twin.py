@@ -1,7 +1,8 @@
 """The bare twin of an order: its shape, and nothing else. ``python -m waybill.bench.twin`` is one of its four workers.
 
 A parent with one activity and seven children on four queues, six of them with one, that returns what it was given: no
-database, no HTTP, no telemetry. What it costs is Temporal's and the SDK's; what an order costs beyond it is what Waybill does.
+database, no HTTP, no telemetry. What it costs is Temporal's and the SDK's; what an order costs beyond it is what
+Waybill does.
 """
 
 import asyncio
