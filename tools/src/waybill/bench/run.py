@@ -14,7 +14,8 @@ from waybill.bench import (
     tuning_contests,
     twin_contests,
 )
-from waybill.bench.harness import MIN_PAIRS, BenchError, Group, PairsFile, Result, compete, keep, nowhere, table
+from waybill.bench.files import PairsFile, ReportFile
+from waybill.bench.harness import MIN_PAIRS, BenchError, Group, Result, compete, nowhere, table
 from waybill.demo.screen import Screen
 
 DEFAULT_REPORT = Path("build/bench.json")
@@ -62,14 +63,15 @@ async def bench(
         screen: To show them on.
         only: See ``chosen``.
         pairs: How often each side is measured.
-        report: Where the results are written.
+        report: Where the results are written; those of other benchmarks that are there stay.
         groups: Of all there are.
         csv: Where every pair's figures are written too; those of other benchmarks that are there stay.
 
     Raises:
-        BenchError: If there is no such benchmark, ``csv`` is another file, or a figure is none.
+        BenchError: If there is no such benchmark, ``report`` or ``csv`` is another file, or a figure is none.
     """
     names = set(chosen(only, groups))
+    kept = ReportFile(report)
     note = nowhere if csv is None else PairsFile(csv, chosen([], groups)).note
     results: list[Result] = []
     for group in groups:
@@ -81,7 +83,7 @@ async def bench(
             for contest in contests:
                 if contest.name in names:
                     results.append(await compete(contest, pairs, screen.say, note))
-                    keep(report, results)
+                    kept.keep(results)
     screen.print(table(results))
     screen.say(f"Report: {report}")
     return results
