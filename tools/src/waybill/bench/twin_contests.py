@@ -18,10 +18,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from chassis.testing.waiting import eventually
 from waybill.bench import twin
-from waybill.bench.harness import Contest, Figure, Group, Shared
+from waybill.bench.harness import BenchError, Contest, Figure, Group, Shared
+from waybill.bench.orders import place
 from waybill.bench.process import worker
 from waybill.bench.telemetry_contests import STOCK, Sink
-from waybill.demo.samples import SAMPLES
 from waybill.demo.shop import Shop
 from waybill.stack import Stack
 from waybill.stack.plan import NAMESPACE, SERVICES
@@ -239,15 +239,13 @@ async def fulfilled(shop: Shop, client: Client) -> str:
     """Place one order, and wait for its workflow's end.
 
     Raises:
-        RuntimeError: If it is not fulfilled.
+        BenchError: If it is refused, or does not end as fulfilled.
     """
     order_id = uuid.uuid4().hex
-    status, answer = await shop.place(SAMPLES[0].body(order_id))
-    if status != 202:
-        raise RuntimeError(f"an order is answered {status}: {answer}")
+    await place(shop, order_id)
     outcome = await client.get_workflow_handle(f"fulfil:{order_id}").result()
     if outcome["status"] != "fulfilled":
-        raise RuntimeError(f"{order_id} ended as {outcome}")
+        raise BenchError(f"{order_id} ended as {outcome}")
     return order_id
 
 
