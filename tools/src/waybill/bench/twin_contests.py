@@ -23,6 +23,7 @@ from waybill.bench.orders import place
 from waybill.bench.process import worker
 from waybill.bench.telemetry_contests import STOCK, Sink
 from waybill.demo.shop import Shop
+from waybill.load.machine import use
 from waybill.stack import Stack
 from waybill.stack.plan import NAMESPACE, SERVICES
 
@@ -120,16 +121,7 @@ class Side:
         return statistics.median(seconds)
 
     def _cpu(self) -> dict[str, float]:
-        return {name: _cpu_of(pid) for name, pid in self._pids().items()}
-
-
-def _cpu_of(pid: int) -> float:
-    """CPU seconds of a process and of those under it, such as PostgreSQL's."""
-    process = psutil.Process(pid)
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    own = process.cpu_times()
-    ended: float = own.children_user + own.children_system
-    return float(sum(each.user + each.system for each in times)) + ended
+        return {name: use(psutil.Process(pid), family=True)[0] for name, pid in self._pids().items()}
 
 
 @asynccontextmanager
