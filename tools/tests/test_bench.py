@@ -1,6 +1,5 @@
 import itertools
 import json
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from io import StringIO
@@ -9,13 +8,13 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # its types are a package of their own
 import pytest
 from rich.console import Console
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
 
-from waybill.bench import start_contests
 from waybill.bench.fanout_contests import GROUP as FANOUT
 from waybill.bench.files import PairsFile, ReportFile, read_pairs
 from waybill.bench.harness import BenchError, Contest, Figure, Group, Result, Shared, compete, table
 from waybill.bench.run import GROUPS, bench, chosen
-from waybill.bench.start_contests import observe
 from waybill.demo.screen import Screen
 
 
@@ -237,29 +236,26 @@ async def test_the_ways_of_fanning_out_do_every_item(tmp_path: Path) -> None:
     assert all(result.ours > 0 for result in results)
 
 
-async def test_a_worker_is_looked_at_when_it_polls_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_contests, "IDLE_SECONDS", 0.0)
-    note = tmp_path / "pid"
-    code = f"""
-import os, pathlib, time
-pathlib.Path({str(note)!r}).write_text(str(os.getpid()))
-print("starting", flush=True)
-print('{{"event": "polling"}}', flush=True)
-time.sleep(600)
-"""
-    seen = await observe([sys.executable, "-c", code], {})
-    assert seen.start > 0
-    assert seen.cpu > 0
-    assert 0 < seen.alone <= seen.memory
-    assert not psutil.pid_exists(int(note.read_text()))
+FAILED = WorkflowFailureError(cause=ApplicationError("no such table"))
+GONE = psutil.NoSuchProcess(7)
 
 
-async def test_a_worker_that_ends_instead_of_polling_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="ended before it polled"):
-        await observe([sys.executable, "-c", "print('no such setting')"], {})
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(FAILED, "^a workflow failed: no such table$"), (GONE, "^a process to measure is none: .*pid=7")],
+)
+@pytest.mark.parametrize("early", [True, False])
+async def test_what_ends_a_measurement_is_told_in_one_line(
+    tmp_path: Path, error: Exception, said: str, *, early: bool
+) -> None:
+    async def fail() -> float:
+        raise error
 
+    @asynccontextmanager
+    async def setting() -> AsyncIterator[Sequence[Contest]]:
+        if early:
+            await fail()
+        yield [Contest("c", "s", fail, fail)]
 
-async def test_a_worker_that_does_not_poll_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_contests, "START_SECONDS", 0.2)
-    with pytest.raises(RuntimeError, match=r"did not poll within 0\.2 s"):
-        await observe([sys.executable, "-c", "import time; time.sleep(600)"], {})
+    with pytest.raises(BenchError, match=said):
+        await bench(Screen(), [], 1, tmp_path / "bench.json", [Group(("c",), setting)])

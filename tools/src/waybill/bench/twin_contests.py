@@ -20,7 +20,7 @@ from chassis.testing.waiting import eventually
 from waybill.bench import twin
 from waybill.bench.harness import BenchError, Contest, Figure, Group, Shared
 from waybill.bench.orders import place
-from waybill.bench.process import worker
+from waybill.bench.process import pids_of, worker
 from waybill.bench.telemetry_contests import STOCK, Sink
 from waybill.demo.shop import Shop
 from waybill.load.machine import use
@@ -170,7 +170,7 @@ class Match:
             workers: Processes of the twin's workers.
         """
         self._stack, self._shop, self._client, self._queues, self._workers = stack, shop, client, queues, workers
-        self._ours = Side(self._order, lambda: {name: stack.pids[name] for name in OURS})
+        self._ours = Side(self._order, lambda: pids_of(stack, OURS))
         self._twin = Side(self._over_children, self._of_the_twin)
         self._alone = Side(self._in_one, self._of_the_twin)
 
@@ -198,7 +198,7 @@ class Match:
         ]
 
     def _of_the_twin(self) -> Mapping[str, int]:
-        return {**self._workers, "temporal": self._stack.pids["temporal"]}
+        return {**self._workers, **pids_of(self._stack, ("temporal",))}
 
     async def _order(self) -> None:
         await fulfilled(self._shop, self._client)
@@ -213,7 +213,10 @@ class Match:
         order_id = await fulfilled(self._shop, self._client)
         tracking = self._client.get_workflow_handle(f"track:{order_id}:1")
         # The order does not wait for it: it is counted when it waits for the parcel.
-        await eventually(lambda: _waits(tracking), timeout=PATIENCE_SECONDS)
+        try:
+            await eventually(lambda: _waits(tracking), timeout=PATIENCE_SECONDS)
+        except AssertionError:
+            raise BenchError(f"{tracking.id} did not wait for its parcel within {PATIENCE_SECONDS} s") from None
         return await _count_events(self._client, _workflow_ids(order_id))
 
     async def _events_of_the_twin(self) -> float:
