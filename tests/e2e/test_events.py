@@ -6,7 +6,7 @@ from pathlib import Path
 
 from temporalio.api.history.v1 import HistoryEvent
 
-from waybill.bench.harness import read_pairs
+from waybill.bench.files import read_pairs
 
 from .world import World
 

@@ -1,6 +1,5 @@
 import itertools
 import json
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from io import StringIO
@@ -9,24 +8,13 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # its types are a package of their own
 import pytest
 from rich.console import Console
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
 
-from waybill.bench import start_contests
 from waybill.bench.fanout_contests import GROUP as FANOUT
-from waybill.bench.harness import (
-    BenchError,
-    Contest,
-    Figure,
-    Group,
-    PairsFile,
-    Result,
-    Shared,
-    compete,
-    keep,
-    read_pairs,
-    table,
-)
+from waybill.bench.files import PairsFile, ReportFile, read_pairs
+from waybill.bench.harness import BenchError, Contest, Figure, Group, Result, Shared, compete, table
 from waybill.bench.run import GROUPS, bench, chosen
-from waybill.bench.start_contests import observe
 from waybill.demo.screen import Screen
 
 
@@ -78,7 +66,7 @@ async def test_what_is_behind_a_figure_is_asked_for_when_all_is_measured(tmp_pat
 
     contest = Contest("c", "s", figures("ours", order, 1), figures("baseline", order, 1), "what", behind)
     result = await compete(contest, 2)
-    keep(tmp_path / "bench.json", [result])
+    ReportFile(tmp_path / "bench.json").keep([result])
     [written] = json.loads((tmp_path / "bench.json").read_text())
     assert written["detail"] == {"measured": 4, "limited by": "slots"}
     screen = Console(width=200, record=True, file=StringIO())
@@ -88,8 +76,8 @@ async def test_what_is_behind_a_figure_is_asked_for_when_all_is_measured(tmp_pat
 
 def test_new_results_replace_old_ones_of_the_same_name_only(tmp_path: Path) -> None:
     path = tmp_path / "build" / "bench.json"
-    keep(path, [Result("a", "s", 1, 2, 0.5, 0.4, 0.6, 5), Result("b", "s", 1, 1, 1, 1, 1, 5)])
-    keep(path, [Result("b", "s", 3, 1, 3, 2, 4, 7)])
+    ReportFile(path).keep([Result("a", "s", 1, 2, 0.5, 0.4, 0.6, 5), Result("b", "s", 1, 1, 1, 1, 1, 5)])
+    ReportFile(path).keep([Result("b", "s", 3, 1, 3, 2, 4, 7)])
     written = json.loads(path.read_text())
     assert [(entry["name"], entry["ratio"], entry["pairs"]) for entry in written] == [("a", 0.5, 5), ("b", 3, 7)]
     assert {"name", "unit", "ours", "baseline", "ratio", "pairs"} <= written[0].keys()
@@ -110,6 +98,35 @@ async def test_only_what_is_asked_for_is_started_and_measured(tmp_path: Path) ->
     results = await bench(Screen(), ["a_t*"], 1, tmp_path / "bench.json", groups)
     assert [result.name for result in results] == ["a_two"]
     assert begun == ["a_one+a_two"]
+
+
+@pytest.mark.parametrize("held", ["", '{"a": 1}', '[{"a": 1}]', "[1]", '[{"name": "a"', "\udcff"])
+async def test_another_report_is_told_of_before_anything_is_measured(tmp_path: Path, held: str) -> None:
+    begun: list[str] = []
+    report = tmp_path / "bench.json"
+    report.write_bytes(held.encode(errors="surrogateescape"))
+    with pytest.raises(BenchError, match=r"^.*/bench\.json is there, and is no report of benchmarks: .+$"):
+        await bench(Screen(), [], 1, report, [a_group(begun, "a")])
+    assert (report.read_bytes(), begun) == (held.encode(errors="surrogateescape"), [])
+
+
+def test_a_report_whose_write_is_cut_short_is_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bench.json"
+    report = ReportFile(path)
+    report.keep([Result("a", "s", 1, 2, 0.5, 0.4, 0.6, 5)])
+    before, write = path.read_text(), Path.write_text
+
+    def cut_short(self: Path, text: str) -> int:
+        write(self, text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            report.keep([Result("b", "s", 1, 1, 1, 1, 1, 5)])
+    assert path.read_text() == before
+    ReportFile(path).keep([Result("b", "s", 1, 1, 1, 1, 1, 5)])
+    assert [entry["name"] for entry in json.loads(path.read_text())] == ["a", "b"]
 
 
 async def test_every_pair_is_a_row_with_both_figures(tmp_path: Path) -> None:
@@ -174,6 +191,29 @@ async def test_another_file_is_not_written_over(tmp_path: Path) -> None:
     assert (other.read_text(), begun) == ("what,value\nbacklog,37\n", [])
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (b"name,unit,pair,ours,baseline\nc,s,1,2\n", r"it has a row 'c,s,1,2'"),
+        (b"name,unit,pair,ours,baseline\n\xff,s,1,2,1\n", r"'utf-8' codec can't decode .*"),
+    ],
+)
+def test_a_file_of_pairs_that_is_spoilt_is_not_written_over(tmp_path: Path, held: bytes, said: str) -> None:
+    pairs = tmp_path / "figures.csv"
+    pairs.write_bytes(held)
+    with pytest.raises(BenchError, match=rf"^.*/figures\.csv is there, and is no file of pairs: {said}$"):
+        PairsFile(pairs)
+    assert pairs.read_bytes() == held
+
+
+async def test_blank_lines_in_a_file_of_pairs_are_no_pairs(tmp_path: Path) -> None:
+    pairs = tmp_path / "figures.csv"
+    pairs.write_text("name,unit,pair,ours,baseline\n\nother,s,1,2,1\n\n")
+    contest = Contest("c", "s", figures("ours", [], 3), figures("baseline", [], 1))
+    await compete(contest, 1, note=PairsFile(pairs).note)
+    assert pairs.read_text().splitlines() == ["name,unit,pair,ours,baseline", "other,s,1,2,1", "c,s,1,3,1"]
+
+
 def test_what_a_file_of_pairs_says_is_what_its_run_said(tmp_path: Path) -> None:
     pairs = tmp_path / "figures.csv"
     pairs.write_text("name,unit,pair,ours,baseline\nb,s,1,2,1\nb,s,2,30,10\na,MiB,1,1,2\nb,s,3,4,1\n")
@@ -196,29 +236,26 @@ async def test_the_ways_of_fanning_out_do_every_item(tmp_path: Path) -> None:
     assert all(result.ours > 0 for result in results)
 
 
-async def test_a_worker_is_looked_at_when_it_polls_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_contests, "IDLE_SECONDS", 0.0)
-    note = tmp_path / "pid"
-    code = f"""
-import os, pathlib, time
-pathlib.Path({str(note)!r}).write_text(str(os.getpid()))
-print("starting", flush=True)
-print('{{"event": "polling"}}', flush=True)
-time.sleep(600)
-"""
-    seen = await observe([sys.executable, "-c", code], {})
-    assert seen.start > 0
-    assert seen.cpu > 0
-    assert 0 < seen.alone <= seen.memory
-    assert not psutil.pid_exists(int(note.read_text()))
+FAILED = WorkflowFailureError(cause=ApplicationError("no such table"))
+GONE = psutil.NoSuchProcess(7)
 
 
-async def test_a_worker_that_ends_instead_of_polling_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="ended before it polled"):
-        await observe([sys.executable, "-c", "print('no such setting')"], {})
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(FAILED, "^a workflow failed: no such table$"), (GONE, "^a process to measure is none: .*pid=7")],
+)
+@pytest.mark.parametrize("early", [True, False])
+async def test_what_ends_a_measurement_is_told_in_one_line(
+    tmp_path: Path, error: Exception, said: str, *, early: bool
+) -> None:
+    async def fail() -> float:
+        raise error
 
+    @asynccontextmanager
+    async def setting() -> AsyncIterator[Sequence[Contest]]:
+        if early:
+            await fail()
+        yield [Contest("c", "s", fail, fail)]
 
-async def test_a_worker_that_does_not_poll_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_contests, "START_SECONDS", 0.2)
-    with pytest.raises(RuntimeError, match=r"did not poll within 0\.2 s"):
-        await observe([sys.executable, "-c", "import time; time.sleep(600)"], {})
+    with pytest.raises(BenchError, match=said):
+        await bench(Screen(), [], 1, tmp_path / "bench.json", [Group(("c",), setting)])

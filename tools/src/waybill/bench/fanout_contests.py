@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from chassis.testing.programs import program
 from waybill.bench.fanout import CHUNK, WORKFLOWS, Items
-from waybill.bench.harness import Contest, Figure, Group
+from waybill.bench.harness import BenchError, Contest, Figure, Group
 from waybill.bench.process import worker
 from waybill.stack.plan import TEMPORAL_PRAGMAS, TEMPORAL_SETTINGS
 
@@ -64,7 +64,7 @@ def _contests(client: Client, queue: str) -> Sequence[Contest]:
                 WORKFLOWS[way].run, Items(0, count, chunk), id=f"bench:{uuid.uuid4()}", task_queue=queue
             )
             if done != count:
-                raise RuntimeError(f"{way} did {done} of {count} items")
+                raise BenchError(f"{way} did {done} of {count} items")
             return time.perf_counter() - began
 
         return measure

@@ -1,13 +1,10 @@
 """Measures two things in turns and says how they compare."""
 
-import csv
-import json
 import statistics
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from rich.table import Table
@@ -191,69 +188,6 @@ def middle(figures: Sequence[float]) -> float:
     return float(f"{statistics.median(figures):.4g}")
 
 
-class PairsFile:
-    """Every pair's figures as CSV. A row is there as soon as it is measured: a run that is cut short leaves them.
-
-    Rows of a contest that is measured again give way to its new ones; those of others stay.
-    """
-
-    COLUMNS = ("name", "unit", "pair", "ours", "baseline")
-
-    def __init__(self, path: Path, order: Sequence[str] = ()) -> None:
-        """Take what is there.
-
-        Args:
-            path: Of the file.
-            order: Names of contests, as their rows are to lie; those of others come last.
-
-        Raises:
-            BenchError: If it holds something else.
-        """
-        self._path = path
-        self._places = {name: place for place, name in enumerate(order)}
-        self._fresh: set[str] = set()
-        self._rows: list[list[str]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                head, *self._rows = list(csv.reader(file)) or [list(self.COLUMNS)]
-            if head != list(self.COLUMNS):
-                raise BenchError(f"{path} is there, and is no file of pairs: it begins with {','.join(head)!r}")
-        self._write()
-
-    def note(self, contest: Contest, number: int, ours: float, baseline: float) -> None:
-        """Add a pair."""
-        if contest.name not in self._fresh:
-            self._fresh.add(contest.name)
-            self._rows = [row for row in self._rows if row[0] != contest.name]
-        self._rows.append([contest.name, contest.unit, str(number), f"{ours:.6g}", f"{baseline:.6g}"])
-        self._rows.sort(key=lambda row: self._places.get(row[0], len(self._places)))
-        self._write()
-
-    def _write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside it first: what was measured before must not be lost in a write that is cut short.
-        draft = self._path.with_name(f"{self._path.name}.draft")
-        with draft.open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([self.COLUMNS, *self._rows])
-        draft.replace(self._path)
-
-
-def read_pairs(path: Path) -> list[Result]:
-    """What comes out of a file of pairs, in its order.
-
-    Args:
-        path: Of the file.
-    """
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    found = []
-    for name in dict.fromkeys(row["name"] for row in rows):
-        own = [row for row in rows if row["name"] == name]
-        ours, theirs = ([float(row[side]) for row in own] for side in ("ours", "baseline"))
-        found.append(result(name, own[0]["unit"], ours, theirs))
-    return found
-
-
 def table(results: Iterable[Result]) -> Table:
     """The results for a person."""
     shown = Table(box=None, pad_edge=False)
@@ -268,17 +202,3 @@ def table(results: Iterable[Result]) -> Table:
         row = (f"{getattr(result, name):.4g}" for name in figures)
         shown.add_row(result.name, *row, result.unit, str(result.pairs), "\n".join([result.note, *told]))
     return shown
-
-
-def keep(path: Path, results: Sequence[Result]) -> None:
-    """Write the results for a machine; those of other benchmarks that are there stay.
-
-    Args:
-        path: Of the file, ``[{"name", "unit", "ours", "baseline", "ratio", "pairs", …}, …]``.
-        results: New ones.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = {result.name for result in results}
-    before = json.loads(path.read_text()) if path.exists() else []
-    kept = [entry for entry in before if entry["name"] not in fresh]
-    path.write_text(json.dumps([*kept, *(asdict(result) for result in results)], indent=1) + "\n")

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import aiohttp
 from temporalio.client import Client
 
-from waybill.bench.harness import Contest, Figure, Group
+from waybill.bench.harness import BenchError, Contest, Figure, Group
 from waybill.bench.process import worker
 from waybill.bench.rows import DATABASE_URL, RowByRow, Rows
 from waybill.imports import Imports
@@ -62,7 +62,7 @@ def _contests(imports: Imports, folder: Path, client: Client, queue: str) -> Seq
                 state = now
             took = time.perf_counter() - began
             if state.status != "completed" or (state.result or {}).get("applied") != rows:
-                raise RuntimeError(f"the import of {rows} rows ended as {state}")
+                raise BenchError(f"the import of {rows} rows ended as {state}")
             return took
 
         return measure

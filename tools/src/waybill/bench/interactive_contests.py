@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import aiohttp
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryRejectedError
+from temporalio.common import QueryRejectCondition
 from temporalio.service import RPCError, RPCStatusCode
 
-from waybill.bench.harness import Contest, Figure, Group
+from waybill.bench.harness import BenchError, Contest, Figure, Group
 from waybill.bench.orders import LOOK_SECONDS, UNITS, order
 from waybill.demo.samples import SAMPLES
 from waybill.demo.shop import Shop
@@ -24,6 +26,8 @@ IMPORTED = 320
 WINDOW = IMPORTED
 WAITING = 300
 """Imported orders at least that wait for inventory when its pool comes back and the customers' are placed."""
+PATIENCE_SECONDS = 120.0
+"""How long it may take until they do."""
 SLOTS = 5
 """Of each pool, for either kind of task. Priority orders what waits in a queue, not what a worker has taken already."""
 CUSTOMERS = 5
@@ -85,23 +89,49 @@ def _worst(folder: Path, priority: int | None) -> Figure:
 
 
 async def _import(stack: Stack, imports: Imports, folder: Path, run: str) -> None:
-    """Begin an import, and wait until enough of its orders wait."""
+    """Begin an import, and wait until enough of its orders wait.
+
+    Raises:
+        BenchError: If they never do.
+    """
     path = folder / f"{run}.jsonl"
     bodies = (SAMPLES[0].body(f"{run}-import-{number}") for number in range(IMPORTED))
     await asyncio.to_thread(path.write_text, "".join(json.dumps(body) + "\n" for body in bodies))
     await imports.send("orders", path, run, query={"window": str(WINDOW)})
     client = await Client.connect(stack.urls["temporal"], namespace=NAMESPACE)
-    handle = client.get_workflow_handle(f"import-orders:{run}")
-    while True:
-        try:
-            state = await handle.query("state")
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-        else:
-            if state["running"] >= WAITING:
-                return
-        await asyncio.sleep(LOOK_SECONDS)
+    await until_waiting(client.get_workflow_handle(f"import-orders:{run}"))
+
+
+async def until_waiting(handle: WorkflowHandle[Any, Any]) -> None:
+    """Wait until enough orders of an import wait.
+
+    Args:
+        handle: Of its workflow, which may not be there yet.
+
+    Raises:
+        BenchError: If it ends before, or they do not in time.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await _running(handle) < WAITING:  # noqa: ASYNC110 - they wait in another process
+                await asyncio.sleep(LOOK_SECONDS)
+    except WorkflowQueryRejectedError as error:
+        status = "" if error.status is None else f" as {error.status.name.lower()}"
+        raise BenchError(f"{handle.id} ended{status} before {WAITING} of its orders waited") from None
+    except TimeoutError:
+        raise BenchError(f"{handle.id}: {WAITING} orders did not wait within {PATIENCE_SECONDS:g} s") from None
+
+
+async def _running(handle: WorkflowHandle[Any, Any]) -> int:
+    """How many orders of an import are under way."""
+    try:
+        # The pool that answers is alive: of an import that has ended it would tell the same for ever.
+        state = await handle.query("state", reject_condition=QueryRejectCondition.NOT_OPEN)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return 0
+    return int(state["running"])
 
 
 def _small(service: str) -> dict[str, str]:

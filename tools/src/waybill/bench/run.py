@@ -1,8 +1,12 @@
 """Chooses benchmarks, runs them, shows and keeps what came out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+from temporalio.client import WorkflowFailureError, WorkflowQueryFailedError
 
 from waybill.bench import (
     fanout_contests,
@@ -14,7 +18,8 @@ from waybill.bench import (
     tuning_contests,
     twin_contests,
 )
-from waybill.bench.harness import MIN_PAIRS, BenchError, Group, PairsFile, Result, compete, keep, nowhere, table
+from waybill.bench.files import PairsFile, ReportFile
+from waybill.bench.harness import MIN_PAIRS, BenchError, Group, Result, compete, nowhere, table
 from waybill.demo.screen import Screen
 
 DEFAULT_REPORT = Path("build/bench.json")
@@ -62,14 +67,16 @@ async def bench(
         screen: To show them on.
         only: See ``chosen``.
         pairs: How often each side is measured.
-        report: Where the results are written.
+        report: Where the results are written; those of other benchmarks that are there stay.
         groups: Of all there are.
         csv: Where every pair's figures are written too; those of other benchmarks that are there stay.
 
     Raises:
-        BenchError: If there is no such benchmark, ``csv`` is another file, or a figure is none.
+        BenchError: If there is no such benchmark, ``report`` or ``csv`` is another file, or something cannot be
+            measured.
     """
     names = set(chosen(only, groups))
+    kept = ReportFile(report)
     note = nowhere if csv is None else PairsFile(csv, chosen([], groups)).note
     results: list[Result] = []
     for group in groups:
@@ -77,11 +84,29 @@ async def bench(
         if not wanted:
             continue
         screen.say(f"Starting what {', '.join(wanted)} needs.")
-        async with group.setting() as contests:
-            for contest in contests:
-                if contest.name in names:
-                    results.append(await compete(contest, pairs, screen.say, note))
-                    keep(report, results)
+        with _in_one_line():
+            async with group.setting() as contests:
+                for contest in contests:
+                    if contest.name in names:
+                        results.append(await compete(contest, pairs, screen.say, note))
+                        kept.keep(results)
     screen.print(table(results))
     screen.say(f"Report: {report}")
     return results
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Tell as a BenchError what ends a measurement, wherever that is: in its figures, or in what is done before."""
+    try:
+        yield
+    except WorkflowFailureError as error:
+        # Its own text says only that there is a cause; the last of the causes says what happened.
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise BenchError(f"a workflow failed: {cause}") from error
+    except WorkflowQueryFailedError as error:
+        raise BenchError(f"a workflow does not tell its state: {error}") from error
+    except psutil.Error as error:
+        raise BenchError(f"a process to measure is none: {error}") from error

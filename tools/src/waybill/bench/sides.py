@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from waybill.bench import tuned, tuned_twin
+from waybill.bench.harness import BenchError
 from waybill.bench.process import worker
 from waybill.bench.twin import SERVICES as TWINS
 from waybill.bench.twin import Fulfil
@@ -117,6 +118,7 @@ async def serving(folder: Path, server: Server) -> AsyncIterator[Running]:
 
     Raises:
         StackError: If it does not become ready.
+        BenchError: If it ends as soon as it is.
     """
     plan = Plan(folder, ports.choose(PORTS, {}, {}), ui=False)
     command, address = plan.temporal(), plan.temporal_address
@@ -133,7 +135,7 @@ async def serving(folder: Path, server: Server) -> AsyncIterator[Running]:
     try:
         await process.wait_ready(READY_SECONDS)
         if process.pid is None:
-            raise RuntimeError("the server ended as soon as it was ready")
+            raise BenchError("the server ended as soon as it was ready")
         yield Running(address, process.pid)
     finally:
         await process.stop(at_once=True)

@@ -11,22 +11,19 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
 
 import psutil  # type: ignore[import-untyped]  # its types are a package of their own
 
 from chassis.testing.ports import free_ports
 from chassis.testing.tether import tethered
-from waybill.bench.bare import POLLING
 from waybill.bench.harness import Contest, Detail, Group, Shared
+from waybill.bench.process import until_polling
 from waybill.stack import Stack
 from waybill.stack.plan import SERVICES, base_environment
 
 MEMORY, START = "worker_memory_vs_bare", "worker_start_vs_bare"
 IDLE_SECONDS = 2.0
 """From polling to the look at memory: what a start leaves to be done is done by then."""
-START_SECONDS = 60.0
-"""How long a start may take on a busy machine."""
 MIB = 1024 * 1024
 
 
@@ -66,16 +63,15 @@ async def observe(command: Sequence[str], environment: Mapping[str, str]) -> See
         environment: All of its environment.
 
     Raises:
-        RuntimeError: If it ends instead, or does not poll in time.
+        BenchError: If it ends instead, or does not poll in time.
     """
     began = time.perf_counter()
     # Both sides' clocks start with the tether, a few milliseconds before the worker's own exec.
     process = await asyncio.create_subprocess_exec(
         *tethered(command), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    output = cast(asyncio.StreamReader, process.stdout)
     try:
-        await _polling(output, " ".join(command))
+        output = await until_polling(process, " ".join(command))
         start = time.perf_counter() - began
         times = psutil.Process(process.pid).cpu_times()
         reading = asyncio.create_task(output.read())  # a full pipe would hold it
@@ -87,16 +83,6 @@ async def observe(command: Sequence[str], environment: Mapping[str, str]) -> See
         await process.wait()
     await reading
     return Seen(start, times.user + times.system, memory.rss / MIB, memory.uss / MIB)
-
-
-async def _polling(output: asyncio.StreamReader, name: str) -> None:
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            while POLLING not in (line := (await output.readline()).decode()):
-                if not line:
-                    raise RuntimeError(f"{name} ended before it polled")
-    except TimeoutError:
-        raise RuntimeError(f"{name} did not poll within {START_SECONDS:g} s") from None
 
 
 class Starts:

@@ -4,7 +4,8 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from waybill.bench.harness import Result, read_pairs
+from waybill.bench.files import read_pairs
+from waybill.bench.harness import Result
 from waybill.bench.tuning_choices import ORDERS, TWINS
 
 FOLDER = Path("docs/performance")

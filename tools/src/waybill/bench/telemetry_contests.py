@@ -1,11 +1,11 @@
 """What telemetry costs, and what a collector that is not as it should be costs an order."""
 
 import asyncio
-import contextlib
 import statistics
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,9 +14,12 @@ import psutil  # type: ignore[import-untyped]  # its types are a package of thei
 from aiohttp import web
 
 from chassis.testing.ports import free_ports
-from waybill.bench.harness import Contest, Figure, Group
+from waybill.bench.harness import BenchError, Contest, Figure, Group
 from waybill.bench.orders import order
+from waybill.bench.process import pids_of
 from waybill.demo.shop import Shop
+from waybill.load.cut import why
+from waybill.load.machine import use
 from waybill.stack import Stack
 from waybill.stack.plan import SERVICES
 
@@ -30,8 +33,11 @@ WARM_UP = 12
 SERIAL = 12
 """Orders one after the other, for the time that one takes."""
 STOCK = 100_000
-SCRAPE_SECONDS = 15
-"""As the scrape configuration says."""
+EXPORT_SECONDS = 5.0
+"""How long a span may wait until it is sent: the SDK's default, said aloud since the next figure depends on it."""
+SETTLE_SECONDS = EXPORT_SECONDS + 1.0
+"""After the last order, on both sides: to send the spans that wait is part of what an order costs, and takes a little.
+There is nothing to ask instead: a service tells how many spans it sent, not how many wait."""
 SLOW_SECONDS = 60
 """Longer than an exporter waits."""
 PROCESSES = (*SERVICES, "sandbox")
@@ -80,17 +86,32 @@ class Sink:
         return web.Response(status=500 if self._mode == "500" else 200)
 
 
+Pids = Callable[[Sequence[str]], Mapping[str, int]]
+Step = Callable[[], Awaitable[None]]
+
+
+async def settled() -> None:
+    """Wait until spans that waited are sent."""
+    await asyncio.sleep(SETTLE_SECONDS)
+
+
 class Side:
     """One stack, and what orders on it cost."""
 
-    def __init__(self, stack: Stack, shop: Shop) -> None:
-        """Take what runs already."""
-        self._stack = stack
-        self._shop = shop
+    def __init__(self, pids: Pids, shop: Shop, scrape: Step, settle: Step = settled) -> None:
+        """Take what runs already.
 
-    def url(self, service: str) -> str:
-        """Base URL of a service."""
-        return self._stack.urls[service]
+        Args:
+            pids: Of processes, by name.
+            shop: The services.
+            scrape: Asks for all metrics. Twice a run, however long it takes: Prometheus comes every 15 s, which would
+                be now once and now twice.
+            settle: Waits for what orders leave behind.
+        """
+        self._pids = pids
+        self._shop = shop
+        self._scrape = scrape
+        self._settle = settle
 
     async def cpu_of_an_order(self, names: Sequence[str]) -> float:
         """CPU seconds that an order takes in some processes, several orders at a time."""
@@ -101,7 +122,10 @@ class Side:
             async with slots:
                 await order(self._shop, uuid.uuid4().hex, look_seconds=CUSTOMER_SECONDS)
 
+        await self._scrape()
         await asyncio.gather(*(one() for _ in range(ORDERS)))
+        await self._scrape()
+        await self._settle()
         return (self._cpu(names) - before) / ORDERS
 
     async def seconds_of_an_order(self) -> float:
@@ -115,10 +139,30 @@ class Side:
         await self._shop.stock("TEA-250", "north", STOCK, f"{run}-more")
         for _ in range(WARM_UP):
             await order(self._shop, uuid.uuid4().hex)
+        await self._settle()
 
     def _cpu(self, names: Sequence[str]) -> float:
-        times = [psutil.Process(self._stack.pids[name]).cpu_times() for name in names]
-        return float(sum(each.user + each.system for each in times))
+        return sum(use(psutil.Process(pid), family=False)[0] for pid in self._pids(names).values())
+
+
+async def scrape(session: aiohttp.ClientSession, urls: Iterable[str]) -> None:
+    """Ask for all metrics, and throw the answers away.
+
+    Args:
+        session: To ask with.
+        urls: Base URLs of services.
+
+    Raises:
+        BenchError: If one does not answer: what is measured would be less than what it is said to be.
+    """
+    for url in urls:
+        try:
+            async with session.get(f"{url}/metrics") as response:
+                await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise BenchError(f"{url}/metrics does not answer: {why(error)}") from error
+        if response.status != HTTPStatus.OK:
+            raise BenchError(f"{url}/metrics answers {response.status}")
 
 
 def _off() -> dict[str, dict[str, str]]:
@@ -129,38 +173,32 @@ def _off() -> dict[str, dict[str, str]]:
     return env
 
 
-def _on(sink: Sink) -> dict[str, dict[str, str]]:
-    """Variables with all telemetry: every trace is sampled and sent."""
-    env = {name: {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url} for name in PROCESSES}
+def traced(sink: Sink) -> dict[str, dict[str, str]]:
+    """Variables with all telemetry: every trace is sampled and sent.
+
+    Args:
+        sink: Takes them.
+
+    Returns:
+        By process.
+    """
+    delay = str(round(EXPORT_SECONDS * 1000))
+    env = {name: {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, "OTEL_BSP_SCHEDULE_DELAY": delay} for name in PROCESSES}
     env["sandbox"]["SANDBOX_DELIVERY_SECONDS"] = "3600"
     return env
 
 
 @asynccontextmanager
-async def _side(folder: Path, env: dict[str, dict[str, str]], session: aiohttp.ClientSession) -> AsyncIterator[Side]:
+async def _side(
+    folder: Path, env: dict[str, dict[str, str]], session: aiohttp.ClientSession, scraped: Sequence[str] = ()
+) -> AsyncIterator[Side]:
     async with Stack(folder, env=env) as stack:
-        side = Side(stack, Shop(session, stack.urls, stack.operator_token))
+        shop = Shop(session, stack.urls, stack.operator_token)
+        urls = [stack.urls[name] for name in scraped]
+        side = Side(lambda names: pids_of(stack, names), shop, lambda: scrape(session, urls))
         await side.warm_up()
         yield side
         stack.hurry()
-
-
-@asynccontextmanager
-async def _scraped(session: aiohttp.ClientSession, stack_urls: Sequence[str]) -> AsyncIterator[None]:
-    """Ask for all metrics as often as Prometheus does, and throw the answer away."""
-
-    async def scrape() -> None:
-        while True:
-            for url in stack_urls:
-                async with session.get(f"{url}/metrics") as response:
-                    await response.read()
-            await asyncio.sleep(SCRAPE_SECONDS)
-
-    task = asyncio.create_task(scrape())
-    yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 @asynccontextmanager
@@ -173,8 +211,7 @@ async def setting() -> AsyncIterator[Sequence[Contest]]:
             async with (
                 aiohttp.ClientSession() as session,
                 _side(Path(folder) / "off", _off(), session) as off,
-                _side(Path(folder) / "on", _on(sink), session) as on,
-                _scraped(session, [on.url(name) for name in SERVICES]),
+                _side(Path(folder) / "on", traced(sink), session, SERVICES) as on,
             ):
                 yield _contests(sink, on, off)
     finally:

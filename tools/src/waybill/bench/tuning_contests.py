@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from waybill.bench import twin
 from waybill.bench.harness import Contest, Group, Shared
+from waybill.bench.process import pids_of
 from waybill.bench.sides import Alternative, OtherStack, Running, polling, serving
 from waybill.bench.telemetry_contests import STOCK
 from waybill.bench.tuning_choices import METRICS, ORDERS, SHIPPED, TWINS, Choice
@@ -156,7 +157,7 @@ async def _orders(stack: OtherStack, session: aiohttp.ClientSession) -> Side:
     async def place() -> None:
         await fulfilled(shop, client)
 
-    side = Side(place, lambda: {name: stack.pids[name] for name in OURS})
+    side = Side(place, lambda: pids_of(stack, OURS))
     await side.run(WARM_UP)
     return side
 

@@ -18,11 +18,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from chassis.testing.waiting import eventually
 from waybill.bench import twin
-from waybill.bench.harness import Contest, Figure, Group, Shared
-from waybill.bench.process import worker
+from waybill.bench.harness import BenchError, Contest, Figure, Group, Shared
+from waybill.bench.orders import place
+from waybill.bench.process import pids_of, worker
 from waybill.bench.telemetry_contests import STOCK, Sink
-from waybill.demo.samples import SAMPLES
 from waybill.demo.shop import Shop
+from waybill.load.machine import use
 from waybill.stack import Stack
 from waybill.stack.plan import NAMESPACE, SERVICES
 
@@ -120,16 +121,7 @@ class Side:
         return statistics.median(seconds)
 
     def _cpu(self) -> dict[str, float]:
-        return {name: _cpu_of(pid) for name, pid in self._pids().items()}
-
-
-def _cpu_of(pid: int) -> float:
-    """CPU seconds of a process and of those under it, such as PostgreSQL's."""
-    process = psutil.Process(pid)
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    own = process.cpu_times()
-    ended: float = own.children_user + own.children_system
-    return float(sum(each.user + each.system for each in times)) + ended
+        return {name: use(psutil.Process(pid), family=True)[0] for name, pid in self._pids().items()}
 
 
 @asynccontextmanager
@@ -178,7 +170,7 @@ class Match:
             workers: Processes of the twin's workers.
         """
         self._stack, self._shop, self._client, self._queues, self._workers = stack, shop, client, queues, workers
-        self._ours = Side(self._order, lambda: {name: stack.pids[name] for name in OURS})
+        self._ours = Side(self._order, lambda: pids_of(stack, OURS))
         self._twin = Side(self._over_children, self._of_the_twin)
         self._alone = Side(self._in_one, self._of_the_twin)
 
@@ -206,7 +198,7 @@ class Match:
         ]
 
     def _of_the_twin(self) -> Mapping[str, int]:
-        return {**self._workers, "temporal": self._stack.pids["temporal"]}
+        return {**self._workers, **pids_of(self._stack, ("temporal",))}
 
     async def _order(self) -> None:
         await fulfilled(self._shop, self._client)
@@ -221,7 +213,10 @@ class Match:
         order_id = await fulfilled(self._shop, self._client)
         tracking = self._client.get_workflow_handle(f"track:{order_id}:1")
         # The order does not wait for it: it is counted when it waits for the parcel.
-        await eventually(lambda: _waits(tracking), timeout=PATIENCE_SECONDS)
+        try:
+            await eventually(lambda: _waits(tracking), timeout=PATIENCE_SECONDS)
+        except AssertionError:
+            raise BenchError(f"{tracking.id} did not wait for its parcel within {PATIENCE_SECONDS} s") from None
         return await _count_events(self._client, _workflow_ids(order_id))
 
     async def _events_of_the_twin(self) -> float:
@@ -239,15 +234,13 @@ async def fulfilled(shop: Shop, client: Client) -> str:
     """Place one order, and wait for its workflow's end.
 
     Raises:
-        RuntimeError: If it is not fulfilled.
+        BenchError: If it is refused, or does not end as fulfilled.
     """
     order_id = uuid.uuid4().hex
-    status, answer = await shop.place(SAMPLES[0].body(order_id))
-    if status != 202:
-        raise RuntimeError(f"an order is answered {status}: {answer}")
+    await place(shop, order_id)
     outcome = await client.get_workflow_handle(f"fulfil:{order_id}").result()
     if outcome["status"] != "fulfilled":
-        raise RuntimeError(f"{order_id} ended as {outcome}")
+        raise BenchError(f"{order_id} ended as {outcome}")
     return order_id
 
 

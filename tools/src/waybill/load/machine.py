@@ -67,14 +67,25 @@ class Machine:
         seen = self._seen.get(name)
         same = seen is not None and seen.process.pid == pid and seen.process.is_running()
         process = seen.process if seen is not None and same else psutil.Process(pid)
-        seconds, memory = _use(process, family=name == FAMILY)
+        seconds, memory = use(process, family=name == FAMILY)
         before = 0.0 if seen is None else seen.before if same else seen.before + seen.seconds
         self._seen[name] = _Seen(process, before, seconds)
         return memory
 
 
-def _use(process: psutil.Process, *, family: bool) -> tuple[float, float]:
-    """CPU seconds and memory of a process, and of its family where it has one."""
+def use(process: psutil.Process, *, family: bool) -> tuple[float, float]:
+    """What a process uses.
+
+    Args:
+        process: Is alive.
+        family: Whether those under it count as it. They may end meanwhile.
+
+    Returns:
+        CPU seconds since it began, and bytes of memory.
+
+    Raises:
+        psutil.Error: If it is gone.
+    """
     with process.oneshot():
         times = process.cpu_times()
         seconds = times.user + times.system
