@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from waybill.load.orders import Entry
@@ -12,10 +13,11 @@ from waybill.load.watch import Sample
 
 Rows = Iterable[Sequence[object]]
 PAGE, DOCUMENT = "report.html", "report.json"
+TABLES = "[0-9][0-9]-*.csv"
 
 
 def write(folder: Path, document: Document) -> Path:
-    """Write page and document, and a table for each table of the report.
+    """Write page and document, and a table for each table of the report; tables of a report before it are deleted.
 
     Returns:
         Where the page is.
@@ -23,9 +25,12 @@ def write(folder: Path, document: Document) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DOCUMENT).write_text(json.dumps(document.as_json(), indent=1) + "\n", encoding="utf-8")
     (folder / PAGE).write_text(page(document), encoding="utf-8")
+    for stale in folder.glob(TABLES):
+        stale.unlink()
     for number, section in enumerate(document.sections, 1):
+        taken: set[str] = set()
         for table in section.tables:
-            name = "-".join([f"{number:02}", *_words(section.title), *_words(table.title)])
+            name = _unlike(taken, "-".join([f"{number:02}", *_words(section.title), *_words(table.title)]))
             _write(folder / f"{name}.csv", table.columns, table.rows)
     return folder / PAGE
 
@@ -79,6 +84,13 @@ def _write(path: Path, columns: Sequence[str], rows: Rows) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def _unlike(taken: set[str], name: str) -> str:
+    """A name that is not taken, and is from now on: the name itself, or with the first number that makes it one."""
+    free = next(each for each in chain([name], (f"{name}-{number}" for number in count(2))) if each not in taken)
+    taken.add(free)
+    return free
 
 
 def _words(text: str) -> list[str]:
