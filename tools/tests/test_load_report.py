@@ -136,12 +136,20 @@ def test_tables_samples_and_orders_stand_beside_it(tmp_path: Path) -> None:
 
 def test_tables_of_the_report_before_it_are_gone_and_what_is_not_ours_stays(tmp_path: Path) -> None:
     document = recorded.document()
-    write(tmp_path, replace(document, sections=[Section("Of before", tables=[Table("Old", (), [])])]))
-    (tmp_path / "notes.csv").write_text("mine")
+    write(tmp_path, replace(document, sections=[Section("Of before", tables=[Table("Old", (), [])] * 2)]))
+    (tmp_path / "01-notes.csv").write_text("mine")
     write(tmp_path, document)
     assert not list(tmp_path.glob("*old*"))
     assert (tmp_path / "01-orders-at-a-rate-latency.csv").exists()
-    assert (tmp_path / "notes.csv").read_text() == "mine"
+    assert (tmp_path / "01-notes.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"sections": 3}', '{"sections": [{}]}'])
+def test_a_document_that_is_none_of_ours_has_no_tables_to_delete(text: str, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(text)
+    (tmp_path / "01-notes.csv").write_text("mine")
+    write(tmp_path, recorded.document())
+    assert (tmp_path / "01-notes.csv").exists()
 
 
 def test_tables_of_one_title_do_not_overwrite_each_other(tmp_path: Path) -> None:

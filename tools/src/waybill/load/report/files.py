@@ -13,7 +13,6 @@ from waybill.load.watch import Sample
 
 Rows = Iterable[Sequence[object]]
 PAGE, DOCUMENT = "report.html", "report.json"
-TABLES = "[0-9][0-9]-*.csv"
 
 
 def write(folder: Path, document: Document) -> Path:
@@ -23,15 +22,14 @@ def write(folder: Path, document: Document) -> Path:
         Where the page is.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in _of_before(folder):
+        (folder / stale).unlink(missing_ok=True)
     (folder / DOCUMENT).write_text(json.dumps(document.as_json(), indent=1) + "\n", encoding="utf-8")
     (folder / PAGE).write_text(page(document), encoding="utf-8")
-    for stale in folder.glob(TABLES):
-        stale.unlink()
-    for number, section in enumerate(document.sections, 1):
-        taken: set[str] = set()
-        for table in section.tables:
-            name = _unlike(taken, "-".join([f"{number:02}", *_words(section.title), *_words(table.title)]))
-            _write(folder / f"{name}.csv", table.columns, table.rows)
+    names = _names([(section.title, [table.title for table in section.tables]) for section in document.sections])
+    tables = [table for section in document.sections for table in section.tables]
+    for name, table in zip(names, tables, strict=True):
+        _write(folder / name, table.columns, table.rows)
     return folder / PAGE
 
 
@@ -84,6 +82,27 @@ def _write(path: Path, columns: Sequence[str], rows: Rows) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def _names(titles: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+    """Of the tables' files, by each section's title and those of its tables."""
+    names = []
+    for number, (section, tables) in enumerate(titles, 1):
+        taken: set[str] = set()
+        for table in tables:
+            name = _unlike(taken, "-".join([f"{number:02}", *_words(section), *_words(table)]))
+            names.append(f"{name}.csv")
+    return names
+
+
+def _of_before(folder: Path) -> list[str]:
+    """Tables of the report that is in a folder already."""
+    try:
+        sections = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))["sections"]
+        return _names([(each["title"], [table["title"] for table in each["tables"]]) for each in sections])
+    except (OSError, ValueError, KeyError, TypeError):
+        # There is no report, or it is not one of ours: then no table is either.
+        return []
 
 
 def _unlike(taken: set[str], name: str) -> str:
