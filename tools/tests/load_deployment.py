@@ -17,6 +17,7 @@ from waybill.load.targets import Target
 from waybill.stack.plan import NAMESPACE
 
 FULFILLED = KINDS["fulfilled"]
+PROVIDERS = ("gateway", "swift", "steady", "budget", "mailbox")
 
 
 class FakeDeployment:
@@ -30,6 +31,7 @@ class FakeDeployment:
         answers: Status with which a path is answered, in the place of what it does.
         stalled: Paths that are not answered until ``relent``.
         asked: Paths that were asked for, in their order.
+        faults: Of the outside world's providers.
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,7 @@ class FakeDeployment:
         self.answers: dict[str, int] = {}
         self.stalled: set[str] = set()
         self.asked: list[str] = []
+        self.faults: dict[str, dict[str, Any]] = {name: {} for name in PROVIDERS}
         self.waiting = 0
         self._relented = asyncio.Event()
 
@@ -59,7 +62,8 @@ class FakeDeployment:
                 web.get("/{keeper}/audit", self._empty),
                 web.get("/payments/accounts", self._empty),
                 web.get("/inventory/audit/stock", self._shelves),
-                web.put("/sandbox/faults", self._done),
+                web.get("/sandbox/faults", self._faults),
+                web.put("/sandbox/faults", self._replace),
                 web.put("/inventory/catalogue/{sku}", self._done),
                 web.post("/inventory/receipts", self._done),
                 web.post("/payments/accounts/{name}/deposits", self._done),
@@ -100,6 +104,13 @@ class FakeDeployment:
 
     async def _shelves(self, _: web.Request) -> web.Response:
         return web.json_response({"discrepancies": self.discrepancies})
+
+    async def _faults(self, _: web.Request) -> web.Response:
+        return web.json_response(self.faults)
+
+    async def _replace(self, request: web.Request) -> web.Response:
+        self.faults |= await request.json()
+        return web.json_response(self.faults)
 
     async def _done(self, _: web.Request) -> web.Response:
         return web.json_response({})

@@ -10,7 +10,7 @@ from waybill.load.measure import Window, drained, figures, slope
 from waybill.load.mix import KINDS
 from waybill.load.orders import Entry, Skew
 from waybill.load.scrape import Memory, Scrape, parse, spread
-from waybill.load.views import machine_warnings
+from waybill.load.views import machine_warnings, of_both_kinds, percentiles
 from waybill.load.watch import Mark, Sample, writes
 
 METRICS = """\
@@ -255,3 +255,35 @@ def test_clocks_that_may_agree_are_taken_to_agree() -> None:
     assert skew.seconds == 0
     skew.saw(created=100.01, sent=100.0, answered=100.2)
     assert skew.seconds == 0
+
+
+def ended(rate: float, seconds: float) -> list[Entry]:
+    """Orders at a rate, each of which took a second."""
+    begun = [number / rate for number in range(int(rate * seconds))]
+    return [Entry(str(at), KINDS["fulfilled"], "load", 100.0 + at, ended=101.0 + at) for at in begun]
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "points", "said"),
+    [
+        (50.0, 60.0, 60, "a stretch of 1 s, with 50 orders in the mean"),
+        (20.0, 300.0, 60, "a stretch of 5 s, with 100 orders in the mean"),
+        (4.0, 120.0, 24, "a stretch of 4.99 s, with 20 orders in the mean"),
+        (1.0, 120.0, 8, "a stretch of 14.9 s, with 15 orders in the mean"),
+        (1.0, 5.0, 5, "a stretch of 1 s, with 1 orders in the mean"),
+    ],
+)
+def test_a_stretch_of_a_chart_has_enough_orders_for_a_percentile_unless_nothing_could_be_seen_then(
+    rate: float, seconds: float, points: int, said: str
+) -> None:
+    chart = percentiles(ended(rate, seconds), 100.0)
+    assert [len(series.points) for series in chart.series] == [points] * 3
+    assert said in chart.note
+
+
+def test_a_backlog_is_the_sum_of_what_is_told_of_it() -> None:
+    backlog = of_both_kinds("backlog/shipping")
+    both = {"backlog/shipping/workflow": 2.0, "backlog/shipping/activity": 3.0}
+    assert backlog(Sample(0.0, both)) == 5.0
+    assert backlog(Sample(0.0, {"backlog/shipping/activity": 3.0})) == 3.0
+    assert backlog(Sample(0.0, {"backlog/payments/activity": 3.0})) is None

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -18,7 +19,7 @@ from playwright.async_api import Browser, Locator, async_playwright
 
 from waybill.load.report.axes import axis, nice, number
 from waybill.load.report.files import write, write_orders, write_samples
-from waybill.load.report.model import Bars, Chart, Moment, Series
+from waybill.load.report.model import Bars, Chart, Moment, Section, Series, Table
 from waybill.load.report.page import page
 from waybill.load.report.svg import MOST_POINTS, NARROW, WIDE, Format, bars, lines, thin
 
@@ -149,6 +150,33 @@ def test_tables_samples_and_orders_stand_beside_it(tmp_path: Path) -> None:
     assert len(tables["orders.csv"]) == recorded.RATE * recorded.SECONDS
     assert tables["orders.csv"][0]["outcome"] == "fulfilled"
     assert tables["01-orders-at-a-rate-latency.csv"][0]["ended"] == "3000"
+
+
+def test_tables_of_the_report_before_it_are_gone_and_what_is_not_ours_stays(tmp_path: Path) -> None:
+    document = recorded.document()
+    write(tmp_path, replace(document, sections=[Section("Of before", tables=[Table("Old", (), [])] * 2)]))
+    (tmp_path / "01-notes.csv").write_text("mine")
+    write(tmp_path, document)
+    assert not list(tmp_path.glob("*old*"))
+    assert (tmp_path / "01-orders-at-a-rate-latency.csv").exists()
+    assert (tmp_path / "01-notes.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"sections": 3}', '{"sections": [{}]}'])
+def test_a_document_that_is_none_of_ours_has_no_tables_to_delete(text: str, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(text)
+    (tmp_path / "01-notes.csv").write_text("mine")
+    write(tmp_path, recorded.document())
+    assert (tmp_path / "01-notes.csv").exists()
+
+
+def test_tables_of_one_title_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    tables = [Table(title, (words,), []) for title, words in (("A", "1"), ("A", "2"), ("A 2", "3"), ("B", "4"))]
+    write(tmp_path, replace(recorded.document(), sections=[Section("S", tables=tables), Section("S", tables=tables)]))
+    names = ("s-a", "s-a-2", "s-a-2-2", "s-b")
+    assert {path.name: path.read_text().strip() for path in tmp_path.glob("*.csv")} == {
+        f"{section}-{name}.csv": str(place) for section in ("01", "02") for place, name in enumerate(names, 1)
+    }
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -12,7 +12,7 @@ from waybill.load.actions import actions
 
 ACTIVITY_SCHEDULED = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
 ACTIVITY_STARTED = EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED
-BEGUN_AGAIN = frozenset({EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT, EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED})
+LOST = frozenset({EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT, EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED})
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ async def dissect(client: Client, order_id: str) -> Anatomy:
                 if begun.attempt > 1:
                     name, why = scheduled[begun.scheduled_event_id], begun.last_failure.message
                     repeated.append(f"{workflow.id}: {name}, attempt {begun.attempt}, after: {why}")
-            lost += event.event_type in BEGUN_AGAIN
+            lost += event.event_type in LOST
     return Anatomy(
         order_id,
         dict(Counter(each.workflow_type for each in workflows)),

@@ -1,23 +1,25 @@
 """``waybill load isolate``: one pool is starved, or its provider slow; what do the others, and their orders, feel?"""
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from waybill.load import views
 from waybill.load.arrivals import Plan, Spacing, constant
+from waybill.load.cut import keeping
 from waybill.load.latency import Latencies
 from waybill.load.limits import limit
 from waybill.load.measure import Window, drained, figures
 from waybill.load.mix import Mix
 from waybill.load.options import Common, Isolate
 from waybill.load.orders import Entry
-from waybill.load.outside import arranged, slow
+from waybill.load.outside import Run, arranged, directed, slowed
 from waybill.load.report.axes import number
 from waybill.load.report.model import Chart, Moment, Section, Series, Table
-from waybill.load.session import Phase, Session
+from waybill.load.session import Session
 from waybill.load.targets import LoadError
 from waybill.load.watch import KINDS, Mark
 from waybill.stack import SERVICES
@@ -49,6 +51,7 @@ async def isolate(session: Session, common: Common, options: Isolate) -> Section
 
     Raises:
         LoadError: If every order needs the pool.
+        CutShortError: If it could not go on after the load, or some of it.
     """
     if options.service in NEEDED_BY_ALL:
         raise LoadError(
@@ -58,45 +61,47 @@ async def isolate(session: Session, common: Common, options: Isolate) -> Section
     await session.stock_up(mix)
     marks = Marks()
     seconds = options.before_seconds + options.fault_seconds + options.after_seconds
-    async with arranged(session, options.service, options.slots, 0) as said:
-        await session.warm_up(mix, common.warm_up)
-        directing = asyncio.create_task(_direct(session, options, marks))
-        try:
+    runs: list[Run] = []
+    told: list[str] = []
+    with keeping(runs, lambda: _section(session, options, runs[0], marks, told)):
+        async with arranged(session, options.service, options.slots, 0) as said:
+            told.extend(said)
+            await session.warm_up(mix, common.warm_up)
             plan = Plan(constant(options.rate, seconds), Spacing.POISSON)
-            phase = await session.drive("isolate", plan, mix, common.bounds)
-            if not session.stop.is_set():
-                await directing
-        finally:
-            directing.cancel()
-            await asyncio.gather(directing, return_exceptions=True)
-            if marks.fault is not None and marks.mended is None:
-                await _mend(session, options, 1)
-        await session.finished()
-        last = await session.watcher.mark()
-    return _section(session, options, phase, marks, last=last, said=said)
+            drive = partial(session.drive, "isolate", plan, mix, common.bounds)
+            runs.append(await directed(session, partial(_direct, session, options, marks), drive))
+            runs[0].check()
+    return _section(session, options, runs[0], marks, told)
 
 
-async def _direct(session: Session, options: Isolate, marks: Marks) -> None:
-    replicas = max(session.target.replicas(options.service), 1)
-    await session.pause(options.before_seconds)
+async def _direct(session: Session, options: Isolate, marks: Marks, began: float) -> None:
+    await session.pause(max(began + options.before_seconds - session.clock.now(), 0.0))
+    fault = await session.watcher.mark()
     if session.stop.is_set():
         return
-    marks.fault = await session.watcher.mark()
-    session.tell(f"Isolate: {_fault(options)}.")
-    if options.how == "slow":
-        await slow(session, options.service, options.provider_seconds)
-    else:
-        await session.target.scale(options.service, 0)
-    await session.pause(max(marks.fault.at + options.fault_seconds - session.clock.now(), 0.0))
-    await _mend(session, options, replicas)
-    marks.mended = await session.watcher.mark()
+    async with _faulty(session, options):
+        session.tell(f"Isolate: {_fault(options)}.")
+        # Also where somebody stopped it half-way: some replicas may have gone by then.
+        marks.fault = fault
+        await session.pause(max(fault.at + options.fault_seconds - session.clock.now(), 0.0))
+        stopped = session.stop.is_set()
+    if not stopped:
+        marks.mended = await session.watcher.mark()
     session.tell("Isolate: mended.")
 
 
-async def _mend(session: Session, options: Isolate, replicas: int) -> None:
+@asynccontextmanager
+async def _faulty(session: Session, options: Isolate) -> AsyncIterator[None]:
+    """Let the fault be; afterwards it is mended."""
     if options.how == "slow":
-        await slow(session, options.service, 0)
-    else:
+        async with slowed(session, options.service, options.provider_seconds):
+            yield
+        return
+    replicas = max(session.target.replicas(options.service), 1)
+    try:
+        await session.unless_stopped(session.target.scale(options.service, 0))
+        yield
+    finally:
         await session.target.scale(options.service, replicas)
 
 
@@ -106,11 +111,14 @@ def _fault(options: Isolate) -> str:
     return f"{options.service} has no replica"
 
 
-def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, last: Mark, said: list[str]) -> Section:
+def _section(session: Session, options: Isolate, run: Run, marks: Marks, said: Sequence[str]) -> Section:
+    phase = run.phase
     began = phase.begin.at
     entries = [each for each in session.ledger.entries if each.phase == phase.name]
-    bounds = [phase.begin, marks.fault or last, marks.mended or last, last]
-    windows = dict(zip(PARTS, (session.window(*pair) for pair in pairwise(bounds)), strict=True))
+    bounds = [phase.begin, *(mark for mark in (marks.fault, marks.mended) if mark is not None), run.last]
+    # Where it ended early, the parts that did not come are none: they have no figures.
+    windows = dict(zip(PARTS, (session.window(*pair) for pair in pairwise(bounds)), strict=False))
+    later = [part for part in PARTS[1:] if part in windows]
     by_part = {
         part: [each for each in entries if window.begin.at <= each.intended < window.end.at]
         for part, window in windows.items()
@@ -123,21 +131,20 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
         if mark is not None
     ]
     samples = [each for each in session.watcher.samples if each.at >= began]
-    kinds = [f"backlog/{options.service}/{kind}" for kind in KINDS]
-    line = [(each.at, sum(each.values.get(kind, 0.0) for kind in kinds)) for each in samples if kinds[0] in each.values]
+    line = views.line(samples, 0.0, views.of_both_kinds(f"backlog/{options.service}"))
     ratios = {
         (who, part, percent): _ratio(parts, part, percent)
         for who, parts in (("needless", needless), ("needing", needing))
-        for part in PARTS[1:]
+        for part in later
         for percent in PERCENTS
     }
     recovered = None if marks.mended is None else drained(line, marks.mended.at, DOWN)
     results: dict[str, object] = {
-        "fault": _fault(options),
-        "needless_p50_ratio": ratios["needless", "fault", 50.0],
-        "needless_p95_ratio": ratios["needless", "fault", 95.0],
+        "fault": None if marks.fault is None else _fault(options),
+        "needless_p50_ratio": ratios.get(("needless", "fault", 50.0)),
+        "needless_p95_ratio": ratios.get(("needless", "fault", 95.0)),
         "latency_ratios_to_before": {
-            who: {part: {f"p{percent:g}": ratios[who, part, percent] for percent in PERCENTS} for part in PARTS[1:]}
+            who: {part: {f"p{percent:g}": ratios[who, part, percent] for percent in PERCENTS} for part in later}
             for who in ("needless", "needing")
         },
         "recovered_seconds": recovered,
@@ -147,41 +154,16 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
         "limited_by": {part: limit(window).resource for part, window in windows.items()},
         "open_loop": phase.pace.open,
     }
-    text = [
-        (
-            f"{number(options.rate)} orders a second, of which {options.needless:.0%} do not need {options.service}: "
-            f"they are refused in inventory. After {options.before_seconds:g} s {_fault(options)}, for "
-            f"{options.fault_seconds:g} s."
-        ),
-        (
-            f"Latency of the orders that do not need it, while the fault lasted against before: p50 "
-            f"{_times(ratios['needless', 'fault', 50.0])}, p95 {_times(ratios['needless', 'fault', 95.0])}."
-        ),
-        (
-            f"After it, against before: p50 {_times(ratios['needless', 'after', 50.0])}, p95 "
-            f"{_times(ratios['needless', 'after', 95.0])}. Then the orders that were pent up come through all at once, "
-            "and all orders share what pools do not keep apart: the orchestrator's pool, Temporal, the database server "
-            "and the machines."
-        ),
-    ]
+    text = _text(options, marks, ratios)
     if recovered is not None:
         text.append(f"The pool's backlog was gone {recovered:.0f} s after it was mended.")
     charts = [
-        Chart(
-            "Orders that need the pool, and orders that do not",
-            views.SECONDS,
-            "seconds to the end, p95",
-            [
-                Series(f"need {options.service}", _p95(needing, began)),
-                Series("do not need it", _p95(needless, began)),
-            ],
-            moments=moments,
-        ),
+        _p95({f"need {options.service}": needing, "do not need it": needless}, began, moments),
         *views.backlogs(samples, began, moments),
         *views.slots(samples, began, moments),
     ]
     return Section(
-        f"Isolation: {_fault(options)}",
+        f"Isolation: {'the fault did not begin' if marks.fault is None else _fault(options)}",
         text,
         charts,
         tables=[
@@ -200,7 +182,7 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
                 [
                     (f"{words}, {part}", *(views.seconds(ratios[who, part, percent]) for percent in PERCENTS))
                     for words, who in (("do not need it", "needless"), (f"need {options.service}", "needing"))
-                    for part in PARTS[1:]
+                    for part in later
                 ],
             ),
             _queues(windows),
@@ -208,6 +190,32 @@ def _section(session: Session, options: Isolate, phase: Phase, marks: Marks, *, 
         results=results,
         warnings=[*said, *views.pace_warnings([phase]), *views.machine_warnings(windows)],
     )
+
+
+def _text(options: Isolate, marks: Marks, ratios: Mapping[tuple[str, str, float], float | None]) -> list[str]:
+    """What was done and what came out, as far as it came."""
+    what = (
+        f"{number(options.rate)} orders a second, of which {options.needless:.0%} do not need {options.service}: "
+        "they are refused in inventory."
+    )
+    if marks.fault is None:
+        return [f"{what} It ended before the fault began."]
+    lasted = "which was cut short" if marks.mended is None else f"for {options.fault_seconds:g} s"
+    text = [
+        f"{what} After {options.before_seconds:g} s {_fault(options)}, {lasted}.",
+        (
+            f"Latency of the orders that do not need it, while the fault lasted against before: p50 "
+            f"{_times(ratios['needless', 'fault', 50.0])}, p95 {_times(ratios['needless', 'fault', 95.0])}."
+        ),
+    ]
+    if marks.mended is not None:
+        text.append(
+            f"After it, against before: p50 {_times(ratios['needless', 'after', 50.0])}, p95 "
+            f"{_times(ratios['needless', 'after', 95.0])}. Then the orders that were pent up come through all at once, "
+            "and all orders share what pools do not keep apart: the orchestrator's pool, Temporal, the database server "
+            "and the machines."
+        )
+    return text
 
 
 def _queues(windows: Mapping[str, Window]) -> Table:
@@ -220,11 +228,11 @@ def _queues(windows: Mapping[str, Window]) -> Table:
             cells = [
                 views.seconds(told[part][name][figure])
                 for figure in ("schedule_to_start_mean_seconds", "schedule_to_start_p99_seconds", "backlog_max")
-                for part in PARTS
+                for part in windows
             ]
             rows.append((name.replace("/", ", "), *cells))
     columns = [
-        f"{figure}, {part}" for figure in ("waited s, mean", "waited s, p99", "backlog at most") for part in PARTS
+        f"{figure}, {part}" for figure in ("waited s, mean", "waited s, p99", "backlog at most") for part in windows
     ]
     return Table("The other pools", ("queue", *columns), rows)
 
@@ -243,6 +251,11 @@ def _times(ratio: float | None) -> str:
     return "not known" if ratio is None else f"{ratio:.2f} times"
 
 
-def _p95(parts: Mapping[str, list[Entry]], began: float) -> list[tuple[float, float]]:
-    entries = [each for found in parts.values() for each in found]
-    return list(views.percentiles(entries, began).series[1].points)
+def _p95(found: Mapping[str, Mapping[str, list[Entry]]], began: float, moments: Sequence[Moment]) -> Chart:
+    lines, notes = [], []
+    for name, parts in found.items():
+        each = views.percentiles([entry for entries in parts.values() for entry in entries], began, percents=(95.0,))
+        lines.append(Series(name, each.series[0].points))
+        notes.append(f"Orders that {name}: {each.note}")
+    title = "Orders that need the pool, and orders that do not"
+    return Chart(title, views.SECONDS, "seconds to the end, p95", lines, moments=moments, note=" ".join(notes))

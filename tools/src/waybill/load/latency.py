@@ -1,6 +1,6 @@
 """Latencies in HDR histograms: three digits from a microsecond to some hours, in memory that does not grow."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from hdrh.histogram import HdrHistogram
 
@@ -8,6 +8,10 @@ LOWEST_MICROSECONDS = 1
 HIGHEST_MICROSECONDS = 6 * 3600 * 1_000_000
 DIGITS = 3
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
+MOST_STRETCHES, LEAST_STRETCHES = 60, 8
+"""Of a chart of percentiles over time. With the least, what lasts a third of the time is still seen."""
+ENOUGH = 20
+"""Orders in a stretch, in the mean: of fewer a percentile says little."""
 
 
 class Latencies:
@@ -48,6 +52,21 @@ class Latencies:
         """The whole histogram in HdrHistogram's own form, base64, microseconds: others can add it to theirs."""
         text: bytes = self._histogram.encode()
         return text.decode("ascii")
+
+
+def stretch(times: Sequence[float]) -> float:
+    """How long each stretch of a chart of percentiles is, so that enough orders are in one.
+
+    Args:
+        times: When they were to begin, seconds.
+
+    Returns:
+        Seconds: one, unless that were too many stretches, or too few orders in each.
+    """
+    # A hair more, or the last order would have a stretch of its own.
+    longest = max(times, default=0.0) * (1 + 1e-9)
+    wanted = longest * ENOUGH / max(len(times), 1)
+    return max(1.0, longest / MOST_STRETCHES, min(wanted, longest / LEAST_STRETCHES))
 
 
 def over_time(

@@ -112,9 +112,9 @@ class Step:
         provider_seconds: How long a carrier takes to answer.
         rate: Orders a second before and after; in the middle it is twice that.
         before_seconds: At the first rate.
-        react_seconds: From the step to the new replicas.
-        after_seconds: From the new replicas to the end of the step.
-        down_seconds: After the surplus replicas are gone.
+        react_seconds: From the step to when new replicas are asked for.
+        after_seconds: From then to the end of the step, however long they take to be ready.
+        down_seconds: At the first rate again; when it begins, the surplus replicas are told to go.
         replicas: Before, and in the middle.
         outside: Whether somebody else scales: an autoscaler, say.
     """

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 import aiohttp
@@ -126,12 +127,13 @@ class Ledger:
         self.skew = Skew()
         self.looks = 0
         self.failed_looks = 0
-        self.told: Callable[[Entry], None] = lambda _: None
         self._session = session
         self._looking = looking or session
         self._url = url
         self._run = run
         self._clock = clock
+        self._closed: list[tuple[float, Entry]] = []
+        """When we saw each end, the latest last, and which."""
         self._fewer = asyncio.Event()
         self._one_look = asyncio.Lock()
         """Two at once would both see the same order end."""
@@ -227,11 +229,17 @@ class Ledger:
     def _close(self, entry: Entry) -> None:
         self.open.pop(entry.order_id, None)
         self._fewer.set()
-        self.told(entry)
+        self._closed.append((self._clock.now(), entry))
 
     def ended(self, phase: str | None = None) -> Iterator[Entry]:
         """Orders that have ended, of one phase or of all."""
         return (each for each in self.entries if each.ended is not None and phase in {None, each.phase})
+
+    def ended_since(self, moment: float) -> list[Entry]:
+        """Orders that ended lately, found without a look at all those before."""
+        # Nothing is seen before it happens: what was seen earlier ended earlier.
+        seen = takewhile(lambda each: each[0] >= moment, reversed(self._closed))
+        return [entry for _, entry in seen if entry.ended is not None and entry.ended >= moment]
 
     def lost(self) -> list[Entry]:
         """Accepted orders whose end was not seen."""

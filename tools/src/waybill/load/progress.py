@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Self
 
 from rich.live import Live
@@ -11,11 +12,12 @@ from rich.table import Table
 from waybill.demo.screen import Screen
 from waybill.load.latency import Latencies
 from waybill.load.report.axes import number
-from waybill.load.session import Session, recent
-from waybill.load.watch import KINDS, Sample
+from waybill.load.session import Session
+from waybill.load.watch import EVERY_SECONDS, KINDS, Sample
 from waybill.stack import SERVICES
 
 RECENT_SECONDS = 10.0
+"""Rates and latencies are of so much, or of what there was until then."""
 PLAIN_EVERY = 5
 """Without a terminal each so-manieth sample becomes a line."""
 REFRESH_PER_SECOND = 4
@@ -24,12 +26,14 @@ REFRESH_PER_SECOND = 4
 def now(session: Session, sample: Sample) -> dict[str, float]:
     """The figures of a moment, by name."""
     since = sample.at - RECENT_SECONDS
-    entries = session.ledger.entries
-    found = Latencies(recent(entries, since))
+    # In the first seconds there was no more than these; and one look is no rate.
+    of = min(RECENT_SECONDS, max(sample.at - session.began, EVERY_SECONDS))
+    sent = sum(1 for _ in takewhile(lambda each: each.sent >= since, reversed(session.ledger.entries)))
+    found = Latencies(each.latency for each in session.ledger.ended_since(since) if each.latency is not None)
     figures = {
         "seconds": sample.at - session.began,
-        "sent_per_second": sum(each.sent >= since for each in entries[-50_000:]) / RECENT_SECONDS,
-        "ended_per_second": found.count / RECENT_SECONDS,
+        "sent_per_second": sent / of,
+        "ended_per_second": found.count / of,
         "in_flight": float(session.ledger.under_way),
         "p50_seconds": found.percentile(50.0) or 0.0,
         "p99_seconds": found.percentile(99.0) or 0.0,

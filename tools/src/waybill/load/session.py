@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,12 +17,15 @@ from waybill.load.arrivals import Plan
 from waybill.load.generator import Bounds, Pace, open_loop
 from waybill.load.measure import Window, between
 from waybill.load.mix import SENT, Mix, goods
-from waybill.load.orders import Clock, Entry, Ledger
+from waybill.load.orders import Clock, Ledger
 from waybill.load.reach import ASK_SECONDS, absent, allow_files, answering, connected
 from waybill.load.targets import LoadError, Target
 from waybill.load.watch import Mark, Watcher
+from waybill.stack.waiting import unless
 
 T = TypeVar("T")
+Faults = Mapping[str, Mapping[str, object]]
+"""What is wrong with the outside world's providers, by their names, as the sandbox tells it and takes it."""
 
 UNITS = 1_000_000
 """In one receipt, which is the most that inventory takes."""
@@ -90,8 +93,6 @@ class Session:
         self.watcher = Watcher(target, asking, client, self.clock.now, self._own)
         self.phases: list[Phase] = []
         self.pace = Pace()
-        self.begins: dict[str, float] = {}
-        """When each phase began, also one under way."""
         self._session = asking
 
     async def stock_up(self, mix: Mix) -> None:
@@ -104,8 +105,14 @@ class Session:
             for number in range(RECEIPTS):
                 await self.shop.stock(sku, warehouse, UNITS, f"{self.run}-{sku}-{warehouse}-load-{number}")
 
-    async def faults(self, faults: dict[str, dict[str, float]]) -> None:
-        """Replace the faults of the outside world's providers.
+    async def faults(self, replaced: Faults | None = None) -> Faults:
+        """Faults of the outside world's providers.
+
+        Args:
+            replaced: By provider, whole; those of a provider that is not named stay as they are.
+
+        Returns:
+            Those of all providers, from then on.
 
         Raises:
             LoadError: If there is no sandbox whose world it is, or it does not do it.
@@ -113,12 +120,16 @@ class Session:
         if "sandbox" not in self.target.urls:
             raise LoadError("the providers' faults are the sandbox's, and no URL of one is given (--url sandbox=URL)")
         url, timeout = f"{self.target.urls['sandbox']}/faults", aiohttp.ClientTimeout(total=ASK_SECONDS)
+        method = "GET" if replaced is None else "PUT"
         try:
-            async with self._session.put(url, json=faults, timeout=timeout) as answer:
+            async with self._session.request(method, url, json=replaced, timeout=timeout) as answer:
                 if answer.status >= 300:
-                    raise LoadError(f"the sandbox answers {answer.status} to PUT /faults: {await answer.text()}")
+                    raise LoadError(f"the sandbox answers {answer.status} to {method} /faults: {await answer.text()}")
+                told: Faults = await answer.json()
+                return told
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise LoadError(f"the sandbox does not answer PUT /faults: {str(error) or type(error).__name__}") from None
+            said = str(error) or type(error).__name__
+            raise LoadError(f"the sandbox does not answer {method} /faults: {said}") from None
 
     async def warm_up(self, mix: Mix, orders: int) -> None:
         """Let some orders pass, so that caches, pools and connections are filled before anything is measured."""
@@ -129,34 +140,55 @@ class Session:
             await self.ledger.place(next(kinds), "warm-up", self.clock.now())
         await self.finished()
 
-    async def drive(self, name: str, plan: Plan, mix: Mix, bounds: Bounds | None = None) -> Phase:
+    async def drive(
+        self,
+        name: str,
+        plan: Plan,
+        mix: Mix,
+        bounds: Bounds | None = None,
+        *,
+        begin: Mark | None = None,
+        cut: asyncio.Event | None = None,
+    ) -> Phase:
         """Place orders by a plan.
+
+        Args:
+            name: Of the phase.
+            plan: When.
+            mix: Which.
+            bounds: Where to stop.
+            begin: The moment at which it begins, which is now; taken here, unless somebody has.
+            cut: Ends the load early when it is set, as ``stop`` does; the test goes on.
 
         Returns:
             The phase. Its orders may still be under way.
         """
         kinds = mix.kinds(plan.seed)
-        begin = await self.watcher.mark()
-        self.begins[name] = begin.at
+        began = begin or await self.watcher.mark()
         self.pace = Pace()
 
         async def send(_: int, due: float) -> None:
             await self.ledger.place(next(kinds), name, due)
 
-        await open_loop(
-            plan.times(),
-            send,
-            in_flight=lambda: self.ledger.under_way,
-            room=self.ledger.room,
-            stop=self.stop,
-            bounds=bounds,
-            clock=self.clock.now,
-            pace=self.pace,
-        )
-        rest = begin.at + plan.seconds - self.clock.now()
-        if rest > 0 and self.pace.cut is None:
-            await self.pause(rest)
-        phase = Phase(name, begin, await self.watcher.mark(), self.pace, plan.seconds)
+        async def load() -> None:
+            await open_loop(
+                plan.times(),
+                send,
+                in_flight=lambda: self.ledger.under_way,
+                room=self.ledger.room,
+                stop=self.stop,
+                bounds=bounds,
+                clock=self.clock.now,
+                pace=self.pace,
+            )
+            rest = began.at + plan.seconds - self.clock.now()
+            if rest > 0 and self.pace.cut is None:
+                await self.pause(rest)
+
+        await (load() if cut is None else unless(cut, load()))
+        if cut is not None and cut.is_set():
+            self.pace.cut = "what was to be changed meanwhile could not be"
+        phase = Phase(name, began, await self.watcher.mark(), self.pace, plan.seconds)
         self.phases.append(phase)
         return phase
 
@@ -168,14 +200,7 @@ class Session:
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Do what may take minutes; it is given up, and nothing comes of it, when somebody stops the test."""
-        doing, stopped = asyncio.create_task(work), asyncio.create_task(self.stop.wait())
-        try:
-            await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            return doing.result() if doing.done() else None
-        finally:
-            doing.cancel()
-            stopped.cancel()
-            await asyncio.gather(doing, stopped, return_exceptions=True)
+        return await unless(self.stop, work)
 
     async def finished(self, stall_seconds: float = STALL_SECONDS) -> bool:
         """Wait until no order is under way.
@@ -242,12 +267,6 @@ class Session:
             "orders_ended": float(sum(each.ended is not None for each in entries)),
             "orders_failed": float(sum(bool(each.error) for each in entries)),
         }
-
-
-def recent(entries: list[Entry], since: float) -> list[float]:
-    """Latencies of the orders that ended lately."""
-    # Orders end about in the order in which they were placed, so the last thousands are enough.
-    return [each.latency for each in entries[-5_000:] if each.latency is not None and (each.ended or 0) >= since]
 
 
 @asynccontextmanager

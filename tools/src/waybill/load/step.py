@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 from temporalio.service import RPCError
 
 from waybill.load import anatomy, views
 from waybill.load.arrivals import Leg, Plan, Spacing
+from waybill.load.cut import keeping
 from waybill.load.limits import limit
 from waybill.load.measure import Json, drained, figures
 from waybill.load.options import Common, Step
-from waybill.load.outside import arranged
+from waybill.load.outside import Run, arranged, directed
 from waybill.load.report.axes import number
 from waybill.load.report.model import Moment, Section, Table
-from waybill.load.session import Phase, Session
+from waybill.load.session import Session
 from waybill.load.watch import Mark
+from waybill.stack.waiting import together
 
 DOWN = 2.0
 """Tasks that wait, up to which a backlog counts as drained."""
@@ -72,8 +75,9 @@ def drains(line: Sequence[tuple[float, float]], marks: Mapping[str, Mark], end: 
         marks: By name, in their order.
         end: Of the run.
     """
-    ready = next((name for name in marks if name.endswith(READY)), "")
     halved = marks[HALVED].at if HALVED in marks else end
+    # Replicas that came when the load had gone drained nothing of what it left.
+    ready = next((name for name, mark in marks.items() if name.endswith(READY) and mark.at < halved), "")
     looked_at = (
         ("doubled", DOUBLED, halved, "the load was halved"),
         ("ready", ready, halved, "the load was halved"),
@@ -87,65 +91,104 @@ def drains(line: Sequence[tuple[float, float]], marks: Mapping[str, Mark], end: 
 
 
 async def step(session: Session, common: Common, options: Step) -> Section:
-    """Run the whole of it: before, twice the load, more replicas, the load of before, fewer replicas."""
+    """Run the whole of it: before, twice the load, more replicas, the load of before, fewer replicas.
+
+    Raises:
+        CutShortError: If it could not go on after the load, or some of it.
+    """
     await session.stock_up(common.mix)
     happened = Happened()
-    async with arranged(session, options.service, options.slots, options.provider_seconds) as said:
-        if not options.outside:
-            await session.target.scale(options.service, options.replicas[0])
-        await session.warm_up(common.mix, common.warm_up)
-        middle = options.react_seconds + options.after_seconds
-        legs = (
-            Leg(options.before_seconds, options.rate, options.rate),
-            Leg(middle, 2 * options.rate, 2 * options.rate),
-            Leg(options.down_seconds, options.rate, options.rate),
-        )
-        directing = asyncio.create_task(_direct(session, options, happened))
-        try:
-            phase = await session.drive("step", Plan(legs, Spacing.POISSON), common.mix, common.bounds)
-            if not session.stop.is_set():
-                await directing
-        finally:
-            directing.cancel()
-            await asyncio.gather(directing, return_exceptions=True)
-        await session.finished()
-        last = await session.watcher.mark()
-    return await _section(session, options, phase, happened, last=last, said=said)
+    runs: list[Run] = []
+    told: list[str] = []
+    with keeping(runs, lambda: _section(session, options, runs[0], happened, told)):
+        async with arranged(session, options.service, options.slots, options.provider_seconds) as said:
+            told.extend(said)
+            if not options.outside:
+                await session.target.scale(options.service, options.replicas[0])
+            await session.warm_up(common.mix, common.warm_up)
+            middle = options.react_seconds + options.after_seconds
+            legs = (
+                Leg(options.before_seconds, options.rate, options.rate),
+                Leg(middle, 2 * options.rate, 2 * options.rate),
+                Leg(options.down_seconds, options.rate, options.rate),
+            )
+            drive = partial(session.drive, "step", Plan(legs, Spacing.POISSON), common.mix, common.bounds)
+            runs.append(await directed(session, partial(_direct, session, options, happened), drive))
+            runs[0].check()
+    looked = await _looked_at(session, happened, told)
+    return _section(session, options, runs[0], happened, told, looked=looked)
 
 
-async def _direct(session: Session, options: Step, happened: Happened) -> None:
-    """Scale at the given moments, beside the load: arrivals wait for nobody."""
+async def _direct(session: Session, options: Step, happened: Happened, began: float) -> None:
+    """Mark what the load does, and scale, at the given moments: neither waits for what the other takes long for."""
+    doubled = began + options.before_seconds
+    scaled = doubled + options.react_seconds
+    halved = scaled + options.after_seconds
+    down = asyncio.Event()
 
     async def mark(name: str) -> None:
         happened.marks[name] = await session.watcher.mark()
         session.tell(f"Step: {name}.")
 
-    few, many = options.replicas
-    await session.pause(options.before_seconds)
-    await mark(DOUBLED)
-    await session.pause(options.react_seconds)
-    if not options.outside and not session.stop.is_set():
+    async def marks() -> None:
+        if await _comes(session, doubled):
+            await mark(DOUBLED)
+        if await _comes(session, halved):
+            await mark(HALVED)
+            happened.under_way = [each.order_id for each in session.ledger.lost()]
+            down.set()
+
+    async def scales() -> None:
+        few, many = options.replicas
+        if not await _comes(session, scaled):
+            return
         await mark(f"scaling to {many}")
-        await session.target.scale(options.service, many)
+        await session.unless_stopped(session.target.scale(options.service, many))
+        if session.stop.is_set():
+            return
         await mark(f"{many} {READY}")
-    end = session.begins["step"] + options.before_seconds + options.react_seconds + options.after_seconds
-    await session.pause(max(end - session.clock.now(), 0.0))
-    await mark(HALVED)
-    happened.under_way = [each.order_id for each in session.ledger.lost()]
-    if not options.outside and not session.stop.is_set():
+        await session.unless_stopped(down.wait())
+        if session.stop.is_set():
+            return
         await mark(f"draining to {few}")
-        await session.target.scale(options.service, few)
-        await mark(f"{views.replicas(few)} left")
+        await session.unless_stopped(session.target.scale(options.service, few))
+        if not session.stop.is_set():
+            await mark(f"{views.replicas(few)} left")
+
+    await together([marks()] if options.outside else [marks(), scales()])
 
 
-async def _section(
-    session: Session, options: Step, phase: Phase, happened: Happened, *, last: Mark, said: list[str]
+async def _comes(session: Session, moment: float) -> bool:
+    """Wait for a moment; whether it came before somebody stopped the test."""
+    await session.pause(max(moment - session.clock.now(), 0.0))
+    return not session.stop.is_set()
+
+
+async def _looked_at(session: Session, happened: Happened, told: list[str]) -> list[anatomy.Anatomy] | None:
+    """Histories of orders that were under way during the drain; None where there is none to be read."""
+    if not happened.under_way or session.client is None or session.stop.is_set():
+        return None
+    try:
+        return await anatomy.dissect_all(session.client, happened.under_way[:LOOKED_AT])
+    except RPCError as error:
+        told.append(f"Whether an activity was lost is not known: histories could not be read: {error}.")
+        return None
+
+
+def _section(
+    session: Session,
+    options: Step,
+    run: Run,
+    happened: Happened,
+    said: Sequence[str],
+    *,
+    looked: Sequence[anatomy.Anatomy] | None = None,
 ) -> Section:
+    phase, last = run.phase, run.last
     began = phase.begin.at
     samples = [each for each in session.watcher.samples if each.at >= began]
     moments = [Moment(mark.at - began, name) for name, mark in happened.marks.items()]
-    kinds = (f"backlog/{options.service}/workflow", f"backlog/{options.service}/activity")
-    line = [(each.at, sum(each.values[kind] for kind in kinds)) for each in samples if kinds[0] in each.values]
+    line = views.line(samples, 0.0, views.of_both_kinds(f"backlog/{options.service}"))
     marks = happened.marks
     whole = session.window(phase.begin, last)
     bounds = [phase.begin, *(marks[name] for name in (DOUBLED, HALVED) if name in marks), last]
@@ -163,29 +206,20 @@ async def _section(
     drainings = drains(line, marks, last.at)
     results |= {f"drained_seconds_after_{each.key}": each.seconds for each in drainings}
     rows += [(f"backlog drained, seconds after: {each.since}", each.words) for each in drainings]
-    if happened.under_way and session.client is not None and not session.stop.is_set():
-        try:
-            looked = await anatomy.dissect_all(session.client, happened.under_way[:LOOKED_AT])
-        except RPCError as error:
-            said.append(f"Whether an activity was lost is not known: histories could not be read: {error}.")
-        else:
-            results["drain"], told = _of_the_drain(happened.under_way, looked)
-            rows += told
+    if looked is not None:
+        results["drain"], told = _of_the_drain(happened.under_way, looked)
+        rows += told
     rows.append(("attempts at activities that failed, whole run, all pools", number(failed)))
-    text = f"{number(options.rate)} orders a second, then {number(2 * options.rate)}; "
-    if options.outside:
-        middle = options.react_seconds + options.after_seconds
-        text += f"{middle:g} s later the load is as before. An outside autoscaler adds replicas and takes them away."
-    else:
-        text += (
-            f"{options.react_seconds:g} s later replicas are added ({options.replicas[0]} to {options.replicas[1]} of "
-            f"{options.service}); {options.after_seconds:g} s later the load is as before, and the surplus is drained."
-        )
-    said_of_them = "; ".join(f"{each.since}, {each.words}" for each in drainings)
+    text = [_planned(options)]
+    if missing := [name for name in (DOUBLED, HALVED) if name not in marks]:
+        text.append(f"It ended before this came: {missing[0]}.")
+    if drainings:
+        said_of_them = "; ".join(f"{each.since}, {each.words}" for each in drainings)
+        text.append(f"Seconds until the backlog was gone: {said_of_them}.")
     entries = [each for each in session.ledger.entries if each.phase == phase.name]
     return Section(
         "A step up, and down",
-        [text, f"Seconds until the backlog was gone: {said_of_them}."] if drainings else [text],
+        text,
         [
             *views.backlogs(samples, began, moments),
             views.percentiles(entries, began, moments),
@@ -195,6 +229,18 @@ async def _section(
         tables=[Table("The step", ("what", "value"), rows), views.per_queue(whole)],
         results=results,
         warnings=[*said, *views.pace_warnings([phase]), *views.machine_warnings(parts)],
+    )
+
+
+def _planned(options: Step) -> str:
+    """What was to be done, in words."""
+    text = f"{number(options.rate)} orders a second, then {number(2 * options.rate)}; "
+    if options.outside:
+        middle = options.react_seconds + options.after_seconds
+        return f"{text}{middle:g} s later the load is as before. An outside autoscaler adds and takes away replicas."
+    return (
+        f"{text}{options.react_seconds:g} s later replicas are added ({options.replicas[0]} to {options.replicas[1]} "
+        f"of {options.service}); {options.after_seconds:g} s later the load is as before, and the surplus is drained."
     )
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from waybill.load.latency import Latencies, over_time
+from waybill.load.latency import Latencies, over_time, stretch
 from waybill.load.limits import limit
 from waybill.load.machine import GENERATOR
-from waybill.load.measure import Window, figures
+from waybill.load.measure import Window, figures, slots_of
 from waybill.load.orders import Entry
 from waybill.load.report.axes import number
 from waybill.load.report.model import Bars, Chart, Moment, Point, Series, Table
@@ -18,22 +18,30 @@ from waybill.stack import SERVICES
 SECONDS = "seconds since the beginning"
 CPU = "cpu_seconds/"
 APART_SECONDS = 0.5
-STRETCHES = 60
-"""Of a chart of percentiles over time, at most."""
 
 
-def percentiles(entries: Iterable[Entry], began: float, moments: Sequence[Moment] = (), title: str = "") -> Chart:
+def percentiles(
+    entries: Iterable[Entry],
+    began: float,
+    moments: Sequence[Moment] = (),
+    title: str = "",
+    percents: Sequence[float] = (50.0, 95.0, 99.0),
+) -> Chart:
     """Latency over time, by when an order was to begin."""
     pairs = [(each.intended - began, each.latency) for each in entries if each.latency is not None]
-    longest = max((at for at, _ in pairs), default=0.0)
-    lines = over_time(pairs, max(1.0, longest / STRETCHES), (50.0, 95.0, 99.0))
+    width = stretch([at for at, _ in pairs])
+    lines = over_time(pairs, width, percents)
+    note = "At the time when an order was to begin, and from then to its last state, also if that time was not kept."
+    if pairs:
+        mean = len(pairs) / len(lines[percents[0]])
+        note += f" Each point is a stretch of {number(width)} s, with {number(mean)} orders in the mean."
     return Chart(
         title or "Latency of orders",
         SECONDS,
         "seconds to the end",
         [Series(f"p{percent:g}", line) for percent, line in lines.items()],
         moments=moments,
-        note="At the time when an order was to begin, and from then to its last state, also if that time was not kept.",
+        note=note,
     )
 
 
@@ -43,8 +51,8 @@ def line(samples: Iterable[Sample], began: float, figure: Callable[[Sample], flo
     return [(at, value) for at, value in pairs if value is not None]
 
 
-def _sum(name: str) -> Callable[[Sample], float | None]:
-    """A queue's figure, of both kinds of tasks."""
+def of_both_kinds(name: str) -> Callable[[Sample], float | None]:
+    """A queue's figure: the sum of both kinds of tasks, or of the one that is told."""
 
     def figure(sample: Sample) -> float | None:
         values = [sample.values[f"{name}/{kind}"] for kind in KINDS if f"{name}/{kind}" in sample.values]
@@ -66,7 +74,13 @@ def backlogs(samples: Sequence[Sample], began: float, moments: Sequence[Moment] 
     """What waits on each queue, and for how long."""
     made = []
     for title, unit, prefix, figure, note in (
-        ("Backlog per queue", "tasks that wait", "backlog", _sum, "Workflow and activity tasks, by DescribeTaskQueue."),
+        (
+            "Backlog per queue",
+            "tasks that wait",
+            "backlog",
+            of_both_kinds,
+            "Workflow and activity tasks, by DescribeTaskQueue.",
+        ),
         ("Age of the backlog per queue", "seconds", "age", _max, "Of the oldest task that waits."),
     ):
         series = [Series(queue, line(samples, began, figure(f"{prefix}/{queue}"))) for queue in SERVICES]
@@ -81,15 +95,8 @@ def slots(samples: Sequence[Sample], began: float, moments: Sequence[Moment] = (
 
     def used(service: str) -> Callable[[Sample], float | None]:
         def figure(sample: Sample) -> float | None:
-            names = [
-                name
-                for name in sample.values
-                if name.startswith("slots_used/")
-                and name.endswith("/activity")
-                and name.split("/")[1].partition("-")[0] == service
-            ]
-            of = sum(sample.values[name.replace("slots_used/", "slots/")] for name in names)
-            return 100 * sum(sample.values[name] for name in names) / of if of else None
+            pair = slots_of(sample, service, "activity")
+            return 100 * pair[0] / pair[1] if pair and pair[1] else None
 
         return figure
 

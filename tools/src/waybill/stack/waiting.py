@@ -1,4 +1,4 @@
-"""Waiting for several things, and waiting to the end."""
+"""Waiting for several things, for the first of two, and waiting to the end."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -34,3 +34,15 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     if cancelled:
         raise asyncio.CancelledError
     return result
+
+
+async def unless(happens: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Do something; it is given up, and nothing comes of it, when something else happens first."""
+    doing, happening = asyncio.create_task(work), asyncio.create_task(happens.wait())
+    try:
+        await asyncio.wait({doing, happening}, return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        doing.cancel()
+        happening.cancel()
+        await asyncio.gather(doing, happening, return_exceptions=True)

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from waybill.load.orders import Entry
@@ -15,18 +16,20 @@ PAGE, DOCUMENT = "report.html", "report.json"
 
 
 def write(folder: Path, document: Document) -> Path:
-    """Write page and document, and a table for each table of the report.
+    """Write page and document, and a table for each table of the report; tables of a report before it are deleted.
 
     Returns:
         Where the page is.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in _of_before(folder):
+        (folder / stale).unlink(missing_ok=True)
     (folder / DOCUMENT).write_text(json.dumps(document.as_json(), indent=1) + "\n", encoding="utf-8")
     (folder / PAGE).write_text(page(document), encoding="utf-8")
-    for number, section in enumerate(document.sections, 1):
-        for table in section.tables:
-            name = "-".join([f"{number:02}", *_words(section.title), *_words(table.title)])
-            _write(folder / f"{name}.csv", table.columns, table.rows)
+    names = _names([(section.title, [table.title for table in section.tables]) for section in document.sections])
+    tables = [table for section in document.sections for table in section.tables]
+    for name, table in zip(names, tables, strict=True):
+        _write(folder / name, table.columns, table.rows)
     return folder / PAGE
 
 
@@ -79,6 +82,34 @@ def _write(path: Path, columns: Sequence[str], rows: Rows) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def _names(titles: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+    """Of the tables' files, by each section's title and those of its tables."""
+    names = []
+    for number, (section, tables) in enumerate(titles, 1):
+        taken: set[str] = set()
+        for table in tables:
+            name = _unlike(taken, "-".join([f"{number:02}", *_words(section), *_words(table)]))
+            names.append(f"{name}.csv")
+    return names
+
+
+def _of_before(folder: Path) -> list[str]:
+    """Tables of the report that is in a folder already."""
+    try:
+        sections = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))["sections"]
+        return _names([(each["title"], [table["title"] for table in each["tables"]]) for each in sections])
+    except (OSError, ValueError, KeyError, TypeError):
+        # There is no report, or it is not one of ours: then no table is either.
+        return []
+
+
+def _unlike(taken: set[str], name: str) -> str:
+    """A name that is not taken, and is from now on: the name itself, or with the first number that makes it one."""
+    free = next(each for each in chain([name], (f"{name}-{number}" for number in count(2))) if each not in taken)
+    taken.add(free)
+    return free
 
 
 def _words(text: str) -> list[str]:
