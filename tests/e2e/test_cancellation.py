@@ -143,10 +143,10 @@ async def test_an_undo_that_somebody_stops_begins_again(world: World) -> None:
     await world.requested(authorise_key(order_id), "authorisation")
     await world.faults(gateway={"outage": True})
     assert (await world.cancel(order_id)).status == 202
-    await world.tried_twice(reverse_id(order_id))
-    await world.client.get_workflow_handle(reverse_id(order_id)).cancel()
-    await world.tried_twice(reverse_id(order_id))  # it is another run
-    await world.client.get_workflow_handle(reverse_id(order_id)).terminate()
+    first = await world.tried_twice(reverse_id(order_id))
+    await world.client.get_workflow_handle(reverse_id(order_id), run_id=first).cancel()
+    second = await world.tried_twice(reverse_id(order_id), after=first)
+    await world.client.get_workflow_handle(reverse_id(order_id), run_id=second).terminate()
     await world.faults(gateway={})
     assert await world.ended(order_id) == CANCELLED
     assert await world.happened(authorise_key(order_id)) == AUTHORISED_AND_VOIDED
