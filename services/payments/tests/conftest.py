@@ -56,16 +56,16 @@ class World:
 
 
 @pytest.fixture
-def timeout() -> float:
+def gateway_seconds() -> float:
     """Of the world's requests to the gateway. Tests name another as a parameter."""
     return TIMEOUT
 
 
 @pytest_asyncio.fixture
-async def world(fresh_database: Callable[[str], Awaitable[Database]], timeout: float) -> AsyncIterator[World]:
+async def world(fresh_database: Callable[[str], Awaitable[Database]], gateway_seconds: float) -> AsyncIterator[World]:
     database = await fresh_database("payments.migrations")
     outside = FakeGateway()
-    http = HttpClient(timeout_seconds=timeout)
+    http = HttpClient(timeout_seconds=gateway_seconds)
     async with serve_app(outside.app()) as url:
         metrics = PaymentsMetrics()
         store, gateway = Store(database.engine, metrics), Gateway(f"{url}/gateway", http)

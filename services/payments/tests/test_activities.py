@@ -163,7 +163,7 @@ AFTER = [
 ]
 
 
-@pytest.mark.parametrize(("trouble", "timeout"), AFTER)
+@pytest.mark.parametrize(("trouble", "gateway_seconds"), AFTER)
 async def test_an_effect_without_an_answer_is_found_by_its_key_and_not_repeated(world: World, trouble: Trouble) -> None:
     order_id = new_order()
     for what in ("authorisations", "captures", "voids", "refunds"):
@@ -179,7 +179,7 @@ async def test_an_effect_without_an_answer_is_found_by_its_key_and_not_repeated(
         assert world.outside.requests[what, f"payment:{order_id}:{step}"] == 1
 
 
-@pytest.mark.parametrize(("trouble", "timeout"), AFTER)
+@pytest.mark.parametrize(("trouble", "gateway_seconds"), AFTER)
 async def test_a_void_without_an_answer_is_found_by_its_key(world: World, trouble: Trouble) -> None:
     order_id = new_order()
     await world.activities.authorise(request_for(order_id))
@@ -202,7 +202,7 @@ async def test_a_request_without_an_effect_is_repeated_only_after_a_look_up(worl
     assert world.outside.set_aside(order_id) == 1250
 
 
-@pytest.mark.parametrize("timeout", [SHORT])
+@pytest.mark.parametrize("gateway_seconds", [SHORT])
 async def test_nothing_is_concluded_while_the_look_up_fails_too(world: World) -> None:
     order_id = new_order()
     world.outside.trouble["authorisations"] = [Trouble.HANG_AFTER_EFFECT]
