@@ -139,7 +139,7 @@ async def test_stopping_the_payments_pool_raises_what_the_runbook_promises_and_n
 
             A minute is three scrapes here, and on a machine that is busy so many in a row may be answered too late.
             """
-            alive = {name for name, pid in site.stack.pids.items() if pids[name] == pid} - {PAYMENTS}
+            alive = {name for name, pid in site.stack.pids.items() if pids.get(name) == pid} - {PAYMENTS}
             return {("TemporalDown" if name == TEMPORAL else "ServiceDown", name) for name in alive}
 
         async def insist(alerts: set[tuple[str, ...]], expected: set[tuple[str, ...]]) -> None:
