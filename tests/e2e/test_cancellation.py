@@ -9,7 +9,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from inventory.contract import commit_id, release_id, reserve_id
 from orchestrator.contract import fulfil_id
-from payments.contract import authorise_id, authorise_key, capture_id, capture_key, reverse_id
+from payments.contract import authorise_id, authorise_key, capture_key, reverse_id
 from shipping.contract import book_id, booking_key, plan_id
 
 from .world import EXPENSIVE, World
@@ -82,11 +82,13 @@ async def test_cancelled_while_the_stock_is_committed(world: World) -> None:
 
 async def test_too_late_to_cancel_while_the_payment_is_captured(world: World) -> None:
     order_id = await world.place(card="tok_timeout_after_capture")
-    await world.busy(capture_id(order_id))
+    await world.requested(capture_key(order_id), "capture")
+    await world.faults(gateway={"outage": True})  # what became of it cannot be looked up
     answer = await world.cancel(order_id)
     assert (answer.status, answer.document["error"]) == (409, "too_late_to_cancel")
     # Temporal's own cancellation cannot be refused; it changes nothing any more.
     await world.client.get_workflow_handle(fulfil_id(order_id)).cancel()
+    await world.faults(gateway={})
     assert await world.ended(order_id) == ("fulfilled", None)
     assert await world.closed(fulfil_id(order_id)) is WorkflowExecutionStatus.COMPLETED
     assert await world.happened(capture_key(order_id)) == {"capture": 1}
@@ -143,10 +145,10 @@ async def test_an_undo_that_somebody_stops_begins_again(world: World) -> None:
     await world.requested(authorise_key(order_id), "authorisation")
     await world.faults(gateway={"outage": True})
     assert (await world.cancel(order_id)).status == 202
-    await world.tried_twice(reverse_id(order_id))
-    await world.client.get_workflow_handle(reverse_id(order_id)).cancel()
-    await world.tried_twice(reverse_id(order_id))  # it is another run
-    await world.client.get_workflow_handle(reverse_id(order_id)).terminate()
+    first = await world.tried_twice(reverse_id(order_id))
+    await world.client.get_workflow_handle(reverse_id(order_id), run_id=first).cancel()
+    second = await world.tried_twice(reverse_id(order_id), after=first)
+    await world.client.get_workflow_handle(reverse_id(order_id), run_id=second).terminate()
     await world.faults(gateway={})
     assert await world.ended(order_id) == CANCELLED
     assert await world.happened(authorise_key(order_id)) == AUTHORISED_AND_VOIDED

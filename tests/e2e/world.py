@@ -199,19 +199,32 @@ class World:
         assert identity is not None
         return identity
 
-    async def tried_twice(self, workflow_id: str) -> None:
-        """Wait until an activity of a workflow has failed at least once and is tried again."""
+    async def tried_twice(self, workflow_id: str, *, after: str = "") -> str:
+        """Wait until an activity of a workflow has failed at least once and is tried again.
 
-        async def again() -> bool:
+        Args:
+            workflow_id: The workflow's id.
+            after: A run that is over, or about to be: another one of the same id is waited for.
+
+        Returns:
+            The run's id.
+        """
+
+        async def again() -> str | None:
             try:
                 description = await self.client.get_workflow_handle(workflow_id).describe()
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
-                return False
-            return any(activity.attempt > 1 for activity in description.raw_description.pending_activities)
+                return None
+            if description.run_id == after:
+                return None
+            activities = description.raw_description.pending_activities
+            return description.run_id if any(activity.attempt > 1 for activity in activities) else None
 
-        await eventually(again, timeout=PATIENCE_SECONDS)
+        run_id = await eventually(again, timeout=PATIENCE_SECONDS)
+        assert run_id is not None
+        return run_id
 
     async def told_to_stop(self, workflow_id: str) -> None:
         """Wait until a cancellation has reached a workflow's history."""

@@ -49,6 +49,7 @@ async def test_a_schedule_is_paused_with_a_reason_and_resumed(dev_server: Workfl
 
 async def test_a_triggered_schedule_starts_once_now(dev_server: WorkflowEnvironment) -> None:
     client, name = dev_server.client, await applied(dev_server.client)
+    await schedules.pause(client, name, "its own time may come just now")
     await schedules.trigger(client, name)
 
     async def once() -> bool:
@@ -59,6 +60,7 @@ async def test_a_triggered_schedule_starts_once_now(dev_server: WorkflowEnvironm
 
 async def test_a_time_that_is_past_is_made_up_for_one_start_after_the_other(dev_server: WorkflowEnvironment) -> None:
     client, name = dev_server.client, await applied(dev_server.client)
+    await schedules.pause(client, name, "its own time may come just now")
     await schedules.backfill(client, name, MONDAY, MONDAY + timedelta(days=3))
     for day in ("2026-03-02", "2026-03-03", "2026-03-04"):
         wanted = f"{name}-{day}T09:00:00Z"

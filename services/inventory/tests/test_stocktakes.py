@@ -332,11 +332,22 @@ async def test_what_was_counted_by_the_deadline_is_corrected_and_the_rest_is_lef
     shelf: Shelf,
     warehouse: str,
     database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    close, sent = CountingStore.close, asyncio.Event()
+
+    async def answered_late(self: CountingStore, job: Stocktake) -> Counted | None:
+        earlier = await close(self, job)
+        await sent.wait()
+        return earlier
+
+    # The time until the deadline begins with the answer, and by then the sheet is there.
+    monkeypatch.setattr(CountingStore, "close", answered_late)
     counted, not_counted = await stocked(**{warehouse: 9}), await stocked(**{warehouse: 5})
-    handle = await begin(client, warehouse, deadline_seconds=2)
+    handle = await begin(client, warehouse, deadline_seconds=1, lease_seconds=60)
     await until_closed(database, warehouse)
     await send(http, warehouse, {counted: 7}, complete=False)
+    sent.set()
     [result] = (await handle.result()).warehouses
     assert (result.status.value, result.counted, result.units, result.uncounted) == ("incomplete", 1, -2, 1)
     assert await shelf(not_counted) == {warehouse: (5, 0)}
@@ -386,10 +397,10 @@ async def test_a_sheet_that_was_completed_while_temporal_was_away_is_seen(
     database: Database,
 ) -> None:
     sku = await stocked(**{warehouse: 9})
-    handle = await begin(client, warehouse, lease_seconds=1)
-    await until_closed(database, warehouse)
+    handle = await begin(client, warehouse, lease_seconds=3)
+    key = await until_closed(database, warehouse)
     # As the HTTP surface does, but for the signal.
-    await counting.write(warehouse, {sku: 9}, complete=True)
+    assert await counting.write(warehouse, {sku: 9}, complete=True) == (Sheet.WRITTEN, key)
     assert (await handle.result()).warehouses[0].status.value == "counted"
 
 

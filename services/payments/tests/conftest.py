@@ -37,8 +37,10 @@ from payments.worker import compose
 from .direct_credit import DirectCredit
 from .fake_gateway import FakeGateway
 
-TIMEOUT = 0.5
-"""Of a request to the fake gateway: it answers at once or never."""
+TIMEOUT = 4.0
+"""Of a request to the fake gateway, seconds. It answers at once or never: the most that the setting takes."""
+SHORT = 1.0
+"""The same where a test has the gateway hang, and waits until it is given up."""
 
 
 @dataclass
@@ -53,11 +55,17 @@ class World:
     metrics: PaymentsMetrics
 
 
+@pytest.fixture
+def gateway_seconds() -> float:
+    """Of the world's requests to the gateway. Tests name another as a parameter."""
+    return TIMEOUT
+
+
 @pytest_asyncio.fixture
-async def world(fresh_database: Callable[[str], Awaitable[Database]]) -> AsyncIterator[World]:
+async def world(fresh_database: Callable[[str], Awaitable[Database]], gateway_seconds: float) -> AsyncIterator[World]:
     database = await fresh_database("payments.migrations")
     outside = FakeGateway()
-    http = HttpClient(timeout_seconds=TIMEOUT)
+    http = HttpClient(timeout_seconds=gateway_seconds)
     async with serve_app(outside.app()) as url:
         metrics = PaymentsMetrics()
         store, gateway = Store(database.engine, metrics), Gateway(f"{url}/gateway", http)

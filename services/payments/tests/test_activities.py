@@ -6,7 +6,17 @@ from payments.contract import Authorisation, Capture, CaptureRequest, Refusal, R
 from payments.gateway import GatewayError
 from payments.model import State
 
-from .conftest import World, assert_books_match, assert_nothing_is_left, new_order, refuses, request_for, undo
+from .conftest import (
+    SHORT,
+    TIMEOUT,
+    World,
+    assert_books_match,
+    assert_nothing_is_left,
+    new_order,
+    refuses,
+    request_for,
+    undo,
+)
 from .fake_gateway import Trouble
 
 
@@ -146,14 +156,14 @@ async def test_an_undo_takes_a_reason_that_a_database_would_not(world: World) ->
 
 
 AFTER = [
-    Trouble.HANG_AFTER_EFFECT,
-    Trouble.DROP_AFTER_EFFECT,
-    Trouble.ERROR_AFTER_EFFECT,
-    Trouble.NONSENSE_AFTER_EFFECT,
+    (Trouble.HANG_AFTER_EFFECT, SHORT),
+    (Trouble.DROP_AFTER_EFFECT, TIMEOUT),
+    (Trouble.ERROR_AFTER_EFFECT, TIMEOUT),
+    (Trouble.NONSENSE_AFTER_EFFECT, TIMEOUT),
 ]
 
 
-@pytest.mark.parametrize("trouble", AFTER)
+@pytest.mark.parametrize(("trouble", "gateway_seconds"), AFTER)
 async def test_an_effect_without_an_answer_is_found_by_its_key_and_not_repeated(world: World, trouble: Trouble) -> None:
     order_id = new_order()
     for what in ("authorisations", "captures", "voids", "refunds"):
@@ -169,7 +179,7 @@ async def test_an_effect_without_an_answer_is_found_by_its_key_and_not_repeated(
         assert world.outside.requests[what, f"payment:{order_id}:{step}"] == 1
 
 
-@pytest.mark.parametrize("trouble", AFTER)
+@pytest.mark.parametrize(("trouble", "gateway_seconds"), AFTER)
 async def test_a_void_without_an_answer_is_found_by_its_key(world: World, trouble: Trouble) -> None:
     order_id = new_order()
     await world.activities.authorise(request_for(order_id))
@@ -192,6 +202,7 @@ async def test_a_request_without_an_effect_is_repeated_only_after_a_look_up(worl
     assert world.outside.set_aside(order_id) == 1250
 
 
+@pytest.mark.parametrize("gateway_seconds", [SHORT])
 async def test_nothing_is_concluded_while_the_look_up_fails_too(world: World) -> None:
     order_id = new_order()
     world.outside.trouble["authorisations"] = [Trouble.HANG_AFTER_EFFECT]

@@ -154,6 +154,13 @@ async def test_a_step_cancelled_while_the_gateway_is_silent_is_undone_completely
     )
     await eventually(lambda: world.outside.effects[key] == 1)
     await step.cancel()
+
+    async def passed_on() -> bool:
+        events = (await step.fetch_history()).events
+        return any(event.HasField("activity_task_cancel_requested_event_attributes") for event in events)
+
+    await eventually(passed_on)
+    world.outside.released.set()
     # The cancellation waits for the effect to be known, and the step ends with its result.
     assert (await step.result()).amount == 1250
     await _reverse(client, order_id)
@@ -164,9 +171,13 @@ async def test_an_undo_overtakes_a_step_that_is_under_way(world: World, client: 
     order_id = new_order()
     key = contract.authorise_key(order_id)
     world.outside.trouble["authorisations"] = [Trouble.HANG_AFTER_EFFECT]
+    # Should the step give up before the undo is through, it learns nothing by looking.
+    world.outside.trouble["operations"] = [Trouble.ERROR_BEFORE_EFFECT] * 20
     step = asyncio.create_task(_authorise(client, order_id))
     await eventually(lambda: world.outside.effects[key] == 1)
     assert await _reverse(client, order_id) == Reversed(order_id, voided=1250, refunded=0)
+    world.outside.trouble["operations"].clear()
+    world.outside.released.set()
     with pytest.raises(WorkflowFailureError) as caught:
         await step
     assert _refusal(caught.value).type == Refusal.PAYMENT_REVERSED

@@ -24,15 +24,21 @@ from .fake_carriers import FakeCarriers
 from .world import CALL_SECONDS, CARRIERS, QUOTE_SECONDS, World
 
 
+@pytest.fixture
+def call_seconds() -> float:
+    """Time-out of the world's calls to carriers. Tests name another as a parameter."""
+    return CALL_SECONDS
+
+
 @pytest_asyncio.fixture
-async def world(fresh_database: Callable[[str], Awaitable[Database]]) -> AsyncIterator[World]:
+async def world(fresh_database: Callable[[str], Awaitable[Database]], call_seconds: float) -> AsyncIterator[World]:
     database = await fresh_database("shipping.migrations")
     outside = FakeCarriers()
-    http = HttpClient(timeout_seconds=CALL_SECONDS)
+    http = HttpClient(timeout_seconds=call_seconds)
     async with serve_app(outside.app()) as url:
         metrics = ShippingMetrics(CARRIERS)
         store, reports = Store(database.engine, metrics), Reports(database.engine, metrics)
-        carriers = Carriers(http, url, call_seconds=CALL_SECONDS)
+        carriers = Carriers(http, url, call_seconds=call_seconds)
         activities = Activities(store, reports, carriers, Terms(CARRIERS, QUOTE_SECONDS), metrics)
         picks = Picks(database.engine, metrics)
         yield World(database, store, reports, outside, carriers, activities, picks, metrics)

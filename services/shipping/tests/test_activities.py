@@ -14,7 +14,20 @@ from shipping.contract import BookRequest, DeliveryState, Refusal, Undo, booking
 from shipping.store import Store
 
 from .fake_carriers import DOWN, EFFECT_THEN_DOWN, EFFECT_THEN_HANG, HANG, REFUSED
-from .world import ADDRESS, CARRIERS, NOON, QUOTE_SECONDS, World, book_request, new_order, parcel, report_of
+from .world import (
+    ADDRESS,
+    CALL_SECONDS,
+    CARRIERS,
+    NOON,
+    QUOTE_SECONDS,
+    SHORT_CALL_SECONDS,
+    SHORT_QUOTE_SECONDS,
+    World,
+    book_request,
+    new_order,
+    parcel,
+    report_of,
+)
 
 
 def attempt(number: int) -> ActivityEnvironment:
@@ -80,9 +93,9 @@ def dying(world: World, method: str, *, after: bool) -> Activities:
     )
 
 
-def quotes(carrier: str, *weights: int) -> QuoteRequest:
+def quotes(carrier: str, *weights: int, seconds: float = QUOTE_SECONDS) -> QuoteRequest:
     parcels = tuple(parcel(1 + index, weight) for index, weight in enumerate(weights))
-    return QuoteRequest(carrier, "EUR", parcels, ADDRESS, QUOTE_SECONDS)
+    return QuoteRequest(carrier, "EUR", parcels, ADDRESS, seconds)
 
 
 # Quotes
@@ -108,10 +121,13 @@ async def test_a_parcel_without_an_answer_is_asked_for_again_and_then_left_out(w
     assert sorted(quote.price is None for quote in said) == [False, True]
 
 
-@pytest.mark.parametrize("fate", [DOWN, HANG])
-async def test_a_carrier_without_any_answer_fails_on_the_last_attempt_too(world: World, fate: str) -> None:
+@pytest.mark.parametrize(("fate", "seconds"), [(DOWN, QUOTE_SECONDS), (HANG, SHORT_QUOTE_SECONDS)])
+async def test_a_carrier_without_any_answer_fails_on_the_last_attempt_too(
+    world: World, fate: str, seconds: float
+) -> None:
     world.outside.quote_fate["budget"] = fate
-    error = await refusal(attempt(QUOTE_ATTEMPTS).run(world.activities.quote, quotes("budget", 500)))
+    asked = quotes("budget", 500, seconds=seconds)
+    error = await refusal(attempt(QUOTE_ATTEMPTS).run(world.activities.quote, asked))
     assert error.type == CARRIER_UNAVAILABLE
 
 
@@ -140,7 +156,9 @@ async def test_a_crash_around_any_transaction_of_a_booking_books_once(world: Wor
     assert await world.state(request.order_id) == "booked"
 
 
-@pytest.mark.parametrize("fate", [EFFECT_THEN_HANG, EFFECT_THEN_DOWN])
+@pytest.mark.parametrize(
+    ("fate", "call_seconds"), [(EFFECT_THEN_HANG, SHORT_CALL_SECONDS), (EFFECT_THEN_DOWN, CALL_SECONDS)]
+)
 async def test_a_booking_with_unknown_outcome_is_looked_up_and_not_repeated(world: World, fate: str) -> None:
     world.outside.booking_fates = [fate]
     request = book_request(new_order())
@@ -149,7 +167,7 @@ async def test_a_booking_with_unknown_outcome_is_looked_up_and_not_repeated(worl
     assert (world.outside.asked("book"), world.outside.asked("find")) == (1, 1)
 
 
-@pytest.mark.parametrize("fate", [DOWN, HANG])
+@pytest.mark.parametrize(("fate", "call_seconds"), [(DOWN, CALL_SECONDS), (HANG, SHORT_CALL_SECONDS)])
 async def test_a_booking_that_took_no_effect_is_tried_again(world: World, fate: str) -> None:
     world.outside.booking_fates = [fate]
     request = book_request(new_order())
@@ -289,7 +307,10 @@ async def test_a_crash_around_any_transaction_of_an_undo_still_cancels_all(
     assert {known["status"] for known in world.outside.bookings.values()} == {"cancelled"}
 
 
-@pytest.mark.parametrize("fate", [DOWN, HANG, EFFECT_THEN_DOWN])
+@pytest.mark.parametrize(
+    ("fate", "call_seconds"),
+    [(DOWN, CALL_SECONDS), (HANG, SHORT_CALL_SECONDS), (EFFECT_THEN_DOWN, CALL_SECONDS)],
+)
 async def test_a_carrier_that_was_not_told_is_told_again_and_the_others_are_not(world: World, fate: str) -> None:
     order_id = new_order()
     for number in (1, 2, 3):
@@ -353,7 +374,14 @@ async def test_asking_twice_records_one_silence_and_each_event_once(world: World
     assert [(found["order_id"], found["news"]) for found in silences] == [(row.order_id, 1)]
 
 
-@pytest.mark.parametrize(("fate", "said"), [(DOWN, "answered 503"), (HANG, "did not answer"), (None, "does not know")])
+@pytest.mark.parametrize(
+    ("fate", "said", "call_seconds"),
+    [
+        (DOWN, "answered 503", CALL_SECONDS),
+        (HANG, "did not answer", SHORT_CALL_SECONDS),
+        (None, "does not know", CALL_SECONDS),
+    ],
+)
 async def test_a_carrier_that_cannot_say_is_part_of_the_record(world: World, fate: str | None, said: str) -> None:
     row = await world.booked(new_order())
     world.outside.shipment_fate = fate

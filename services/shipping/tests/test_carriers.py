@@ -3,7 +3,7 @@ import pytest
 from shipping.carriers import BookingRefused, CarrierUnavailable, KeyBurned, NotServed
 
 from .fake_carriers import DOWN, EFFECT_THEN_HANG, GARBAGE, HANG, NOT_SERVED, REFUSED
-from .world import ADDRESS, QUOTE_SECONDS, World, new_order, parcel
+from .world import ADDRESS, QUOTE_SECONDS, SHORT_CALL_SECONDS, SHORT_QUOTE_SECONDS, World, new_order, parcel
 
 
 async def test_a_quote_is_a_price(world: World) -> None:
@@ -17,13 +17,17 @@ async def test_a_carrier_that_does_not_go_there_says_so(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fate", "said"),
-    [(DOWN, "swift answered 503 down"), (HANG, "did not answer within"), (GARBAGE, "cannot be understood")],
+    ("fate", "said", "seconds"),
+    [
+        (DOWN, "swift answered 503 down", QUOTE_SECONDS),
+        (HANG, "did not answer within", SHORT_QUOTE_SECONDS),
+        (GARBAGE, "cannot be understood", QUOTE_SECONDS),
+    ],
 )
-async def test_no_answer_that_can_be_used_is_no_answer(world: World, fate: str, said: str) -> None:
+async def test_no_answer_that_can_be_used_is_no_answer(world: World, fate: str, said: str, seconds: float) -> None:
     world.outside.quote_fate["swift"] = fate
     with pytest.raises(CarrierUnavailable, match=said):
-        await world.carriers.quote("swift", parcel(), ADDRESS, "EUR", QUOTE_SECONDS)
+        await world.carriers.quote("swift", parcel(), ADDRESS, "EUR", seconds)
 
 
 @pytest.mark.parametrize("price", [-1, 1.5, True, "600", None])
@@ -40,6 +44,7 @@ async def test_a_repeated_booking_gets_the_first_answer(world: World) -> None:
     assert world.outside.effects == {"key": 1}
 
 
+@pytest.mark.parametrize("call_seconds", [SHORT_CALL_SECONDS])
 async def test_a_booking_whose_answer_never_came_can_be_looked_up(world: World) -> None:
     world.outside.booking_fates = [EFFECT_THEN_HANG]
     key = f"shipment:{new_order()}/ü?:1:book"

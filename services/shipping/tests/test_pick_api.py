@@ -69,6 +69,19 @@ async def http(dev_server: WorkflowEnvironment, world: World) -> AsyncIterator[a
         await asyncio.gather(*parts, return_exceptions=True)
 
 
+@pytest.fixture
+def let_go(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set it to let hands pick: a wave of which something is to be seen is not over before it was."""
+    pick, let_go = Picks.pick, asyncio.Event()
+
+    async def held(self: Picks, asked: picking.Pick) -> picking.Picked:
+        await let_go.wait()
+        return await pick(self, asked)
+
+    monkeypatch.setattr(Picks, "pick", held)
+    return let_go
+
+
 async def call(http: aiohttp.ClientSession, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     async with http.request(method, path, json=body) as response:
         return response.status, await response.json(content_type=None)
@@ -79,7 +92,7 @@ def new_wave() -> str:
 
 
 async def test_a_wave_is_asked_for_watched_paused_resumed_and_its_result_kept(
-    http: aiohttp.ClientSession, dev_server: WorkflowEnvironment, world: World
+    http: aiohttp.ClientSession, dev_server: WorkflowEnvironment, world: World, let_go: asyncio.Event
 ) -> None:
     for _ in range(12):
         await world.booked(new_order())
@@ -108,6 +121,7 @@ async def test_a_wave_is_asked_for_watched_paused_resumed_and_its_result_kept(
     assert (await call(http, "POST", "/pick-waves", asked))[0] == 202
     assert (await call(http, "POST", "/pick-waves", {**asked, "pickers": 3}))[0] == 409
     await until(paused_still)
+    let_go.set()
     status, shown = await call(http, "POST", f"{path}/resume", {})
     assert (status, shown["status"]) == (200, "running")
 
@@ -122,7 +136,7 @@ async def test_a_wave_is_asked_for_watched_paused_resumed_and_its_result_kept(
 
 
 async def test_a_wave_whose_workflow_was_terminated_is_stopped_until_it_is_asked_for_again(
-    http: aiohttp.ClientSession, dev_server: WorkflowEnvironment, world: World
+    http: aiohttp.ClientSession, dev_server: WorkflowEnvironment, world: World, let_go: asyncio.Event
 ) -> None:
     for _ in range(6):
         await world.booked(new_order())
@@ -139,6 +153,7 @@ async def test_a_wave_whose_workflow_was_terminated_is_stopped_until_it_is_asked
     await until(lambda: shows("stopped"))
     assert (await call(http, "POST", f"{path}/pause", {}))[0] == 409
     await call(http, "POST", "/pick-waves", asked)
+    let_go.set()
     await until(lambda: shows("completed"))
     assert (await call(http, "GET", path))[1]["result"]["picked"] == 6
 

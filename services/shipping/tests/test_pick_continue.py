@@ -125,14 +125,23 @@ async def all_effects_are_counted(floor: Floor, at_least: int) -> bool:
     return done == sum((await floor.effects()).values()) >= at_least
 
 
+def hold_the_last(floor: Floor, tasks: list[str]) -> asyncio.Event:
+    """Hold half of the parcels, more than two hands hold, so that each of three pickers has yet to pick one."""
+    gate = asyncio.Event()
+    floor.picks.task_gates = dict.fromkeys(sorted(tasks)[len(tasks) // 2 :], gate)
+    return gate
+
+
 async def test_a_picker_that_is_killed_after_the_coordinator_continued_as_new_is_noticed(
     floor: Floor, record: Record
 ) -> None:
     """The run that started it is over, and no word of a child's end reaches the next one."""
     tasks = await floor.parcels(30)
-    handle = await floor.start(3, lease_seconds=2)
+    gates = hold_the_last(floor, tasks)
+    handle = await floor.start(3, lease_seconds=3)
     await until(lambda: continued(handle, floor, handle.first_execution_run_id))
     floor.picks.before[1] = asyncio.Event()
+    gates.set()
     await until(lambda: floor.holds(1))
     await floor.picker(1).terminate()
     counts = await handle.result()
@@ -143,9 +152,11 @@ async def test_a_picker_that_is_killed_after_the_coordinator_continued_as_new_is
 
 async def test_all_pickers_killed_after_the_coordinator_continued_as_new_are_started_again(floor: Floor) -> None:
     tasks = await floor.parcels(30)
+    gates = hold_the_last(floor, tasks)
     handle = await floor.start(2, lease_seconds=2)
     await until(lambda: continued(handle, floor, handle.first_execution_run_id))
     floor.picks.before = {1: asyncio.Event(), 2: asyncio.Event()}
+    gates.set()
     for number in (1, 2):
         await until(lambda: floor.holds(number))  # noqa: B023 - awaited at once
     for number in (1, 2):

@@ -20,7 +20,18 @@ from shipping.activities import QuoteRequest, Terms
 from shipping.workflows.registered import WORKFLOWS
 
 from .fake_carriers import DOWN, EFFECT_THEN_HANG, HANG, NOT_SERVED, REFUSED
-from .world import CARRIERS, QUOTE_SECONDS, World, book_request, new_order, parcel, plan_request, until
+from .world import (
+    CARRIERS,
+    QUOTE_SECONDS,
+    SHORT_CALL_SECONDS,
+    SHORT_QUOTE_SECONDS,
+    World,
+    book_request,
+    new_order,
+    parcel,
+    plan_request,
+    until,
+)
 
 Record = Callable[[WorkflowHandle[Any, Any], str], Awaitable[None]]
 
@@ -84,6 +95,11 @@ async def refusal(handle: WorkflowHandle[Any, Any]) -> ApplicationError:
     return cause
 
 
+def hurrying(carrier: str) -> Terms:
+    """A carrier that hangs is given up soon; the others have all the time."""
+    return Terms(CARRIERS, QUOTE_SECONDS, {carrier: SHORT_QUOTE_SECONDS})
+
+
 async def test_each_parcel_goes_with_the_carrier_that_is_cheapest_for_it(
     client: Client, world: World, record: Record
 ) -> None:
@@ -100,6 +116,7 @@ async def test_each_parcel_goes_with_the_carrier_that_is_cheapest_for_it(
 
 async def test_one_carriers_failure_is_not_the_plans(client: Client, world: World, record: Record) -> None:
     world.outside.quote_fate = {"budget": DOWN, "steady": HANG}
+    world.activities._terms = hurrying("steady")
     handle = await plan(client, plan_request(new_order()))
     made = await handle.result()
     assert [planned.carrier for planned in made.parcels] == ["swift"]
@@ -149,7 +166,7 @@ async def test_results_are_in_the_order_of_what_was_asked_whoever_answers_first(
 
 async def test_a_deadline_is_each_carriers_own(time_skipping: WorkflowEnvironment, world: World) -> None:
     world.outside.quote_fate = {"budget": HANG, "steady": HANG}
-    world.activities._terms = Terms(CARRIERS, QUOTE_SECONDS, {"steady": 0.2})
+    world.activities._terms = Terms(CARRIERS, QUOTE_SECONDS, {"steady": 0.2, "budget": SHORT_QUOTE_SECONDS})
     worker = Worker(
         time_skipping.client,
         task_queue=contract.TASK_QUEUE,
@@ -197,6 +214,7 @@ async def test_a_parcel_that_no_carrier_takes_refuses_the_plan_and_says_why(
     client: Client, world: World, record: Record
 ) -> None:
     world.outside.quote_fate = {"budget": NOT_SERVED, "steady": DOWN, "swift": HANG}
+    world.activities._terms = hurrying("swift")
     handle = await plan(client, plan_request(new_order()))
     error = await refusal(handle)
     assert error.type == contract.Refusal.NO_CARRIER
@@ -231,6 +249,7 @@ async def test_a_worker_that_dies_while_it_asks_does_not_look_like_a_carrier_for
             activity.raise_complete_async()
         return await world.activities.quote(request)
 
+    world.activities._terms = Terms(CARRIERS, 1)
     worker = Worker(
         time_skipping.client,
         task_queue=contract.TASK_QUEUE,
@@ -250,6 +269,7 @@ async def test_a_booking_is_made_and_known(client: Client, world: World, record:
     await record(handle, "book")
 
 
+@pytest.mark.parametrize("call_seconds", [SHORT_CALL_SECONDS])
 async def test_a_booking_whose_answer_never_comes_is_found_by_its_key(
     client: Client, world: World, record: Record
 ) -> None:

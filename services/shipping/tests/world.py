@@ -20,9 +20,12 @@ from shipping.store import ParcelRow, Store
 from .fake_carriers import FakeCarriers
 
 CARRIERS = ("swift", "steady", "budget")
-CALL_SECONDS = 0.5
-QUOTE_SECONDS = 0.5
+CALL_SECONDS = 5.0
+QUOTE_SECONDS = 10.0
 """Time-outs of requests to the fake carriers, which answer at once or never."""
+SHORT_CALL_SECONDS = 1.0
+SHORT_QUOTE_SECONDS = 0.5
+"""The same where a test has a carrier hang, and waits until it is given up."""
 
 ADDRESS = contract.Address("Ada Lovelace", "1 Engine Street", "London", "N1 9GU", "GB")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
