@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
 import aiohttp
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 
 from waybill.demo.day import FINISHED
 from waybill.demo.samples import SAMPLES

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 import pytest
 from rich.console import Console
 from temporalio.client import WorkflowFailureError

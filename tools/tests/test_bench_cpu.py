@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 import pytest
 from aiohttp import web
 

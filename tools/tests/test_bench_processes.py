@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 import pytest
 
 from waybill.bench import process, start_contests

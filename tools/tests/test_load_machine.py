@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from waybill.load.machine import Machine

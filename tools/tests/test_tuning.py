@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from subprocess import run
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 import pytest
 from temporalio.api.enums.v1 import EventType

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 from temporalio.client import WorkflowFailureError, WorkflowQueryFailedError
 
 from waybill.bench import (

@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 
 from chassis.testing.ports import free_ports
 from chassis.testing.tether import tethered

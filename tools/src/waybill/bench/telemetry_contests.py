@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import aiohttp
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 from aiohttp import web
 
 from chassis.testing.ports import free_ports

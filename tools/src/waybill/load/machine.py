@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 
 GENERATOR = "waybill"
 """Name of our own process among those of the stack."""

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 
 from chassis.testing import postgres
 from waybill.stack import state

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
+import psutil
 
 from chassis.testing.tether import tethered
 from waybill.stack.spec import NotReady, Spec, StackError, State, Tell
