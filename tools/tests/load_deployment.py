@@ -32,6 +32,7 @@ class FakeDeployment:
         stalled: Paths that are not answered until ``relent``.
         asked: Paths that were asked for, in their order.
         faults: Of the outside world's providers.
+        receipts: Of goods, by their id.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class FakeDeployment:
         self.stalled: set[str] = set()
         self.asked: list[str] = []
         self.faults: dict[str, dict[str, Any]] = {name: {} for name in PROVIDERS}
+        self.receipts: dict[str, dict[str, Any]] = {}
         self.waiting = 0
         self._relented = asyncio.Event()
 
@@ -65,7 +67,7 @@ class FakeDeployment:
                 web.get("/sandbox/faults", self._faults),
                 web.put("/sandbox/faults", self._replace),
                 web.put("/inventory/catalogue/{sku}", self._done),
-                web.post("/inventory/receipts", self._done),
+                web.post("/inventory/receipts", self._receive),
                 web.post("/payments/accounts/{name}/deposits", self._done),
             ]
         )
@@ -111,6 +113,11 @@ class FakeDeployment:
     async def _replace(self, request: web.Request) -> web.Response:
         self.faults |= await request.json()
         return web.json_response(self.faults)
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.receipts[body["receipt_id"]] = body
+        return web.json_response({})
 
     async def _done(self, _: web.Request) -> web.Response:
         return web.json_response({})

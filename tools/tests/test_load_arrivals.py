@@ -131,4 +131,4 @@ def test_orders_that_wait_for_somebody_are_no_load() -> None:
 
 
 def test_goods_of_a_mix_are_where_the_shop_keeps_them() -> None:
-    assert goods(parse("fulfilled,two-parcels")) == [("TEA-250", "north"), ("LAMP-1", "south")]
+    assert goods(parse("fulfilled,two-parcels")) == {("TEA-250", "north"): 2, ("LAMP-1", "south"): 1}

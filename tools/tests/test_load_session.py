@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chassis.testing.waiting import eventually
-from waybill.load.mix import KINDS
-from waybill.load.session import Session, opened
+from waybill.load.generator import Bounds
+from waybill.load.mix import KINDS, Mix
+from waybill.load.options import Common
+from waybill.load.session import UNITS, Session, opened
 from waybill.load.targets import LoadError
 
 from .load_deployment import FakeDeployment, FakeTarget
@@ -77,3 +79,16 @@ async def test_providers_whose_faults_the_sandbox_does_not_take_are_told_of() ->
     async with session(deployment) as load:
         with pytest.raises(LoadError, match="the sandbox answers 400 to PUT /faults"):
             await load.faults({})
+
+
+async def test_each_experiment_brings_in_what_its_orders_take_at_most() -> None:
+    deployment, mix = FakeDeployment(), Mix({"fulfilled": 1})
+    common = Common(mix, Bounds(orders=600_000), warm_up=20)
+    async with session(deployment) as load:
+        for _ in range(2):
+            await load.stock_up(mix, common.orders(phases=2))
+    brought = [each for name, each in deployment.receipts.items() if name.startswith("run-load-")]
+    assert {(each["sku"], each["warehouse"]) for each in brought} == {("TEA-250", "north")}
+    # Two units an order, and no receipt has more than inventory takes.
+    assert sum(each["quantity"] for each in brought) >= 2 * 2 * 2 * 600_000
+    assert max(each["quantity"] for each in brought) == UNITS

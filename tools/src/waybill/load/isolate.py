@@ -58,7 +58,7 @@ async def isolate(session: Session, common: Common, options: Isolate) -> Section
             f"every order needs {options.service}: there is none to compare with; take payments or shipping"
         )
     mix = both_kinds(options)
-    await session.stock_up(mix)
+    await session.stock_up(mix, common.orders())
     marks = Marks()
     seconds = options.before_seconds + options.fault_seconds + options.after_seconds
     runs: list[Run] = []

@@ -114,7 +114,10 @@ def parse(text: str, failures: float = 0.0) -> Mix:
     return Mix(weights or USUAL, failures)
 
 
-def goods(mix: Mix) -> list[tuple[str, str]]:
-    """What orders of the mix take: SKUs, each with the warehouses where the shop keeps it."""
-    taken = {sku for name in mix.shares() for sku, units in KINDS[name].sample.skus.items() if units > 0}
-    return [(each.sku, warehouse) for each in CATALOGUE if each.sku in taken for warehouse in each.receipts]
+def goods(mix: Mix) -> dict[tuple[str, str], int]:
+    """Units that one order of the mix takes at most, by SKU and warehouse where the shop keeps them."""
+    needed: dict[tuple[str, str], int] = {}
+    for product in CATALOGUE:
+        most = max(KINDS[name].sample.skus.get(product.sku, 0) for name in mix.shares())
+        needed |= {(product.sku, warehouse): most for warehouse in product.receipts if most > 0}
+    return needed

@@ -61,6 +61,10 @@ class Common:
     histories: int = 10
     delivery_seconds: float | None = None
 
+    def orders(self, phases: int = 1) -> int:
+        """How many an experiment of some phases places at most."""
+        return self.warm_up + phases * self.bounds.orders
+
 
 @dataclass(frozen=True)
 class Pool:

@@ -24,7 +24,7 @@ async def plain(session: Session, common: Common, arrivals: Arrivals, name: str 
     Returns:
         What stands in the report, also where somebody stopped it half-way.
     """
-    await session.stock_up(common.mix)
+    await session.stock_up(common.mix, common.orders())
     await session.warm_up(common.mix, common.warm_up)
     before = await session.target.database_bytes()
     phase = await session.drive(name, arrivals.plan(), common.mix, common.bounds)

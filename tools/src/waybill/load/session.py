@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,9 +30,6 @@ Faults = Mapping[str, Mapping[str, object]]
 
 UNITS = 1_000_000
 """In one receipt, which is the most that inventory takes."""
-RECEIPTS = 20
-"""Of each product: enough for ten phases of a million orders of two units, which is more than a stack of this kind does
-in a week."""
 LOOK_SECONDS = 0.2
 PARCEL_LOOK_SECONDS = 1.0
 STALL_SECONDS = 60.0
@@ -94,16 +92,23 @@ class Session:
         self.phases: list[Phase] = []
         self.pace = Pace()
         self._session = asking
+        self._receipts = 0
 
-    async def stock_up(self, mix: Mix) -> None:
-        """Bring in what the mix takes."""
-        await self.unless_stopped(self._stock_up(mix))
+    async def stock_up(self, mix: Mix, orders: int) -> None:
+        """Bring in what an experiment takes, beyond what those before it have left.
 
-    async def _stock_up(self, mix: Mix) -> None:
+        Args:
+            mix: Of its orders.
+            orders: How many it places at most.
+        """
+        await self.unless_stopped(self._stock_up(mix, orders))
+
+    async def _stock_up(self, mix: Mix, orders: int) -> None:
         await self.shop.stock_up(self.run)
-        for sku, warehouse in goods(mix):
-            for number in range(RECEIPTS):
-                await self.shop.stock(sku, warehouse, UNITS, f"{self.run}-{sku}-{warehouse}-load-{number}")
+        for (sku, warehouse), units in goods(mix).items():
+            for _ in range(math.ceil(units * orders / UNITS)):
+                self._receipts += 1
+                await self.shop.stock(sku, warehouse, UNITS, f"{self.run}-load-{self._receipts}")
 
     async def faults(self, replaced: Faults | None = None) -> Faults:
         """Faults of the outside world's providers.

@@ -96,7 +96,7 @@ async def step(session: Session, common: Common, options: Step) -> Section:
     Raises:
         CutShortError: If it could not go on after the load, or some of it.
     """
-    await session.stock_up(common.mix)
+    await session.stock_up(common.mix, common.orders())
     happened = Happened()
     runs: list[Run] = []
     told: list[str] = []

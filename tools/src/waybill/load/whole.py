@@ -45,7 +45,7 @@ async def whole(session: Session, common: Common, options: Whole) -> Section:
     Raises:
         CutShortError: If it could not go on after some points.
     """
-    await session.stock_up(common.mix)
+    await session.stock_up(common.mix, common.orders(phases=len(options.replicas)))
     points: list[Point] = []
     told: list[str] = []
     first = session.clock.now()
