@@ -216,17 +216,18 @@ def told_of(caplog: pytest.LogCaptureFixture, directory: Path) -> list[str]:
     return failed_tasks(directory)
 
 
+@pytest.mark.parametrize(("run", "slow"), [(Starved.run, True), (Raises.run, False)], ids=["starved", "raises"])
 async def test_a_task_that_a_slow_machine_fails_is_told_from_a_bug_by_its_line_in_the_log(
-    site: Site, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    site: Site, caplog: pytest.LogCaptureFixture, tmp_path: Path, run: Any, *, slow: bool
 ) -> None:
-    starving.add("once")
-    for run, slow in ((Starved.run, True), (Raises.run, False)):
-        async with working(site, run) as (handle, metrics):
-            await counted(metrics, "WorkflowError")
-            if slow:
-                await handle.result()
+    if slow:
+        starving.add("once")
+    async with working(site, run) as (handle, metrics):
+        await counted(metrics, "WorkflowError")
+        if slow:
+            await handle.result()
+    assert by_the_machine(await eventually(lambda: told_of(caplog, tmp_path))) == slow
 
-        directory = tmp_path / handle.id
-        assert by_the_machine(await eventually(lambda: told_of(caplog, directory))) == slow  # noqa: B023 - awaited at once
-        caplog.clear()
+
+def test_where_no_task_failed_none_failed_by_the_machine() -> None:
     assert not by_the_machine([])

@@ -16,11 +16,11 @@ async def test_a_worker_is_looked_at_when_it_polls_and_ended(tmp_path: Path, mon
     monkeypatch.setattr(start_contests, "IDLE_SECONDS", 0.0)
     note = tmp_path / "pid"
     code = f"""
-import os, pathlib, time
+import os, pathlib, signal
 pathlib.Path({str(note)!r}).write_text(str(os.getpid()))
 print("starting", flush=True)
 print('{{"event": "polling"}}', flush=True)
-time.sleep(600)
+signal.pause()
 """
     seen = await observe([sys.executable, "-c", code], {})
     assert seen.start > 0
@@ -37,14 +37,14 @@ async def test_a_worker_that_ends_instead_of_polling_is_an_error() -> None:
 async def test_a_worker_that_does_not_poll_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "START_SECONDS", 0.2)
     with pytest.raises(BenchError, match=r"did not poll within 0\.2 s"):
-        await observe([sys.executable, "-c", "import time; time.sleep(600)"], {})
+        await observe([sys.executable, "-c", "import signal; signal.pause()"], {})
 
 
 @pytest.mark.parametrize(
     ("code", "seconds", "said"),
     [
         ("print('starting')", process.START_SECONDS, "ended before it polled"),
-        ("import time; time.sleep(600)", 0.2, r"did not poll within 0\.2 s"),
+        ("import signal; signal.pause()", 0.2, r"did not poll within 0\.2 s"),
     ],
 )
 async def test_a_worker_that_does_not_poll_ends_its_benchmark(

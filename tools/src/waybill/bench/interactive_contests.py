@@ -14,8 +14,9 @@ from temporalio.client import Client, WorkflowHandle, WorkflowQueryRejectedError
 from temporalio.common import QueryRejectCondition
 from temporalio.service import RPCError, RPCStatusCode
 
+from chassis.testing.waiting import eventually
 from waybill.bench.harness import BenchError, Contest, Figure, Group
-from waybill.bench.orders import LOOK_SECONDS, UNITS, order
+from waybill.bench.orders import UNITS, order
 from waybill.demo.samples import SAMPLES
 from waybill.demo.shop import Shop
 from waybill.imports import Imports
@@ -111,14 +112,16 @@ async def until_waiting(handle: WorkflowHandle[Any, Any]) -> None:
     Raises:
         BenchError: If it ends before, or they do not in time.
     """
+
+    async def enough() -> bool:
+        return await _running(handle) >= WAITING
+
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await _running(handle) < WAITING:  # noqa: ASYNC110 - they wait in another process
-                await asyncio.sleep(LOOK_SECONDS)
+        await eventually(enough, timeout=PATIENCE_SECONDS)
     except WorkflowQueryRejectedError as error:
         status = "" if error.status is None else f" as {error.status.name.lower()}"
         raise BenchError(f"{handle.id} ended{status} before {WAITING} of its orders waited") from None
-    except TimeoutError:
+    except AssertionError:
         raise BenchError(f"{handle.id}: {WAITING} orders did not wait within {PATIENCE_SECONDS:g} s") from None
 
 
